@@ -1,0 +1,65 @@
+"""Which rungs exist, and which one a backend uses.
+
+    implementation("conv2d", "im2col")      one rung, by name
+    choose("conv2d", "numba")               the rung a backend uses
+
+A rung is imported when it is first asked for, so that NumPy users never load Numba.  A rung listed here that this
+machine cannot load (no CuPy, no GPU) raises where it is asked for, with what is missing.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+BACKENDS = ("numpy", "numba", "cupy")
+
+# Rungs of each operation, from the definition upwards.
+RUNGS: dict[str, tuple[str, ...]] = {
+    "conv2d": ("naive", "im2col", "direct"),
+    "maxpool2d": ("definition", "parallel"),
+    "avgpool2d": ("definition", "parallel"),
+    "dense": ("definition", "parallel"),
+    "relu": ("definition", "parallel"),
+    "sigmoid": ("definition", "parallel"),
+    "tanh": ("definition", "parallel"),
+    "softmax": ("definition", "parallel"),
+    "softmax_cross_entropy": ("definition", "parallel"),
+    "sigmoid_cross_entropy": ("definition", "parallel"),
+    "dropout": ("definition", "parallel"),
+    "batchnorm": ("definition", "parallel"),
+    "philox": ("definition", "parallel"),
+    "adam": ("definition", "parallel"),
+    "sgd": ("definition", "parallel"),
+    "conv_relu_maxpool": ("definition", "direct"),
+}
+OPERATIONS = tuple(RUNGS)
+
+_DEFAULT_RUNG = {"numpy": "definition", "numba": "parallel", "cupy": "cuda"}
+_EXCEPTIONS = {
+    ("numpy", "conv2d"): "im2col",
+    ("numba", "conv2d"): "direct",
+    ("numba", "conv_relu_maxpool"): "direct",
+}
+
+
+def implementation(operation: str, rung: str) -> ModuleType:
+    """Return the module that implements `operation` (see `contract`) on `rung`.
+
+    Raises ValueError for a name that is not in `RUNGS`.
+    """
+    if operation not in RUNGS:
+        raise ValueError(f"there is no operation {operation!r}; there are {', '.join(OPERATIONS)}.")
+    if rung not in RUNGS[operation]:
+        raise ValueError(f"{operation} has no rung {rung!r}; it has {', '.join(RUNGS[operation])}.")
+    return import_module(f"{__package__}.{operation}.{rung}")
+
+
+def default_rung(operation: str, backend: str) -> str:
+    """The name of the rung that `backend` uses for `operation`."""
+    if backend not in BACKENDS:
+        raise ValueError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}.")
+    return _EXCEPTIONS.get((backend, operation), _DEFAULT_RUNG[backend])
+
+
+def choose(operation: str, backend: str) -> ModuleType:
+    """Return the rung of `operation` that `backend` uses."""
+    return implementation(operation, default_rung(operation, backend))

@@ -1,0 +1,174 @@
+"""What every layer is: hyperparameters, `build`, `forward`, and the hand-written `backward` beside it.
+
+A layer is built for an input shape without the batch axis, e.g. (28, 28, 1).  `forward` keeps on the layer what
+`backward` needs; `backward` takes dy, *adds nothing up*: it overwrites the gradients of the layer's parameters and
+returns dx.  Arrays that a layer produces come from `buffer`: new memory each time, or memory of the plan that owns the
+layer (see `tinyconv.plan`), so that a training step allocates nothing.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyconv import backends, random
+from tinyconv.errors import ShapeError, StateError
+from tinyconv.initializers import Initializer
+from tinyconv.kernels.workspace import Workspace
+from tinyconv.regularizers import Regularizer
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[int, ...]
+
+
+class Parameter:
+    """One weight of a layer: its value, its gradient, and whether training changes it.
+
+    `value` and `gradient` are arrays of one shape; a model makes them views of its flat buffers.  A parameter that is
+    not trainable (a moving average) has gradient None.
+    """
+
+    def __init__(self, name: str, value: Array, trainable: bool, regularizer: Regularizer | None) -> None:
+        self.name = name
+        self.value = value
+        self.gradient: Array | None = np.zeros_like(value) if trainable else None
+        self.trainable = trainable
+        self.regularizer = regularizer
+
+
+class Layer:
+    """Base of all layers; subclasses define `_build`, `compute_output_shape`, `forward` and `backward`.
+
+    Arguments:
+        name: shown in `summary` and in errors; the model numbers unnamed layers per kind: conv2d, conv2d_1, …
+        input_shape: of one input, without the batch axis; the first layer of a model may say it, as in Keras.
+    """
+
+    def __init__(self, *, name: str | None = None, input_shape: Shape | None = None) -> None:
+        self.name = name or _snake_case(type(self).__name__)
+        self.has_default_name = name is None
+        self.parameters: list[Parameter] = []
+        self.built = False
+        self.requested_input_shape = None if input_shape is None else tuple(input_shape)
+        self.input_shape: Shape | None = None
+        self.output_shape: Shape | None = None
+        self.needs_input_gradient = True  # false for a model's first layer: nobody asks for the gradient of the data
+        self.backend = backends.Backend("numpy")
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+        self.seed = 0
+        self.step = 0  # the training step, for layers that draw random numbers
+        self.workspace: Workspace | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Shape, *, backend: str | None = None, dtype: Any = None, seed: int | None = None) -> None:
+        """Create the parameters for inputs of `input_shape`, without the batch axis.
+
+        Raises ShapeError, naming the layer, when it cannot work on that shape.
+        """
+        if backend is not None:
+            self.backend = backends.get(backend)
+        if dtype is not None:
+            self.dtype = np.dtype(dtype)
+        if seed is not None:
+            self.seed = seed
+        self.parameters = []
+        self.input_shape = tuple(input_shape)
+        self.output_shape = self.compute_output_shape(self.input_shape)
+        self._build(self.input_shape)
+        self.built = True
+
+    def _build(self, input_shape: Shape) -> None:
+        """Create parameters with `add_weight`; most layers have none."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of one output for one input of `input_shape`, both without the batch axis."""
+        return input_shape
+
+    def add_weight(
+        self, name: str, shape: Shape, initializer: Initializer, *, trainable: bool = True,
+        regularizer: Regularizer | None = None,
+    ) -> Parameter:
+        """Create a parameter from the stream "init/<layer>/<name>" and append it to `parameters`."""
+        values = initializer(shape, random.key(self.seed, f"init/{self.name}/{name}"))
+        parameter = Parameter(f"{self.name}/{name}", values.astype(self.dtype), trainable, regularizer)
+        self.parameters.append(parameter)
+        return parameter
+
+    def __call__(self, x: Array, training: bool = False) -> Array:
+        """Build for the shape of `x` if that has not been done, then run `forward`."""
+        if not self.built:
+            self.build(x.shape[1:])
+        return self.forward(x, training)
+
+    # -- arithmetic ---------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return y (n, *output_shape) for x (n, *input_shape)."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array | None:
+        """Return dx for the dy of the last `forward`, and overwrite the parameters' gradients.
+
+        dx is None where `needs_input_gradient` is false.
+        """
+        raise NotImplementedError
+
+    def buffer(self, name: str, shape: Shape, dtype: Any = None) -> Array:
+        """Memory for a result: the plan's if a plan owns this layer, new otherwise."""
+        dtype = self.dtype if dtype is None else dtype
+        if self.workspace is None:
+            return np.empty(shape, dtype)
+        return self.workspace.array(f"{self.name}/{name}", shape, dtype)
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all parameters, in Keras's order: trainable ones first."""
+        return [parameter.value.copy() for parameter in self.weights]
+
+    def set_weights(self, weights: list[Array]) -> None:
+        """Overwrite all parameters; shapes must match `get_weights`, else ShapeError and nothing is changed."""
+        if not self.built:
+            raise StateError(f"{self.name} has no weights yet: build the model or call it on data first.")
+        mine = self.weights
+        wanted, got = [p.value.shape for p in mine], [np.shape(w) for w in weights]
+        if wanted != got:
+            raise ShapeError(f"{self.name} has weights of shapes {wanted}, but got {got}.")
+        for parameter, weight in zip(mine, weights, strict=True):
+            parameter.value[...] = weight
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All parameters in Keras's order: trainable ones first, each group in the order of creation."""
+        return sorted(self.parameters, key=lambda parameter: not parameter.trainable)
+
+    def count_params(self) -> int:
+        """Number of parameters, trainable or not."""
+        return sum(parameter.value.size for parameter in self.parameters)
+
+    # -- configuration ------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON types: `type(layer)(**layer.get_config())` is the same layer, unbuilt."""
+        return {"name": self.name}
+
+    def check_rank(self, input_shape: Shape, rank: int, what: str) -> None:
+        """Raise ShapeError unless inputs without the batch axis have `rank` axes; `what` describes them in words."""
+        if len(input_shape) != rank:
+            raise ShapeError(f"{self.name} works on {what}, but got inputs of shape {(None, *input_shape)}.")
+
+
+def check_windows(layer: Layer, sizes: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+    """Return `sizes()`, with the layer's name in front of the sentence when the windows do not fit."""
+    try:
+        return sizes()
+    except ValueError as problem:
+        raise ShapeError(f"{layer.name}: {problem}") from problem
+
+
+def _snake_case(name: str) -> str:
+    """Keras's default names: Conv2D → conv2d, MaxPooling2D → max_pooling2d, BatchNormalization → batch_normalization."""
+    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

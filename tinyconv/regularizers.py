@@ -1,0 +1,1 @@
+"""Penalties on weights that are added to the loss, and their gradients."""
