@@ -1,10 +1,10 @@
 """Philox4x32-10 in plain NumPy: ten rounds of multiply, exchange and xor scramble a counter into four random words.
 
-One round, with the 64-bit products h:l of M0·c0 and H:L of M1·c2 (high and low halves):
+One round, with the 64-bit products h:l of M0·c0 and H:L of M1·c2 (high and low halves), modulo 2³²:
 
     (c0, c1, c2, c3) ← (H ^ c1 ^ k0, L, h ^ c3 ^ k1, l)        then (k0, k1) ← (k0 + W0, k1 + W1) for the next round
 
-Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011), section 4.3; all arithmetic is modulo 2³².
+Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011), section 4.3.
 """
 
 from collections.abc import Sequence
@@ -43,6 +43,7 @@ def bits(key: PhiloxKey, size: int, *, offset: int = 0, out: Array | None = None
     out = ensure(out, (size,), np.uint32)
     first, end = offset // 4, (offset + size + 3) // 4
     block = np.arange(first, end, dtype=np.uint64)
-    words = philox4x32([block & LOW, block >> 32, key.step, key.stream], (key.seed & LOW, key.seed >> 32))  # (4, blocks)
+    counter = [block & LOW, block >> 32, key.step, key.stream]
+    words = philox4x32(counter, (key.seed & LOW, key.seed >> 32))  # (4, blocks)
     out[...] = words.T.reshape(-1)[offset - 4 * first :][:size]
     return out

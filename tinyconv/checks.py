@@ -1,0 +1,47 @@
+"""Arguments that must be numbers within limits: one check, one sentence."""
+
+from math import isfinite
+from numbers import Real
+
+from tinyconv.errors import ArgumentError
+
+
+def number(
+    value: object, name: str, *, minimum: float | None = None, above: float | None = None, maximum: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return `value` as a float, when it is a finite number within the limits that are given.
+
+    Raises ArgumentError otherwise.
+
+    >>> number(0.9, "beta_1", minimum=0, below=1)
+    0.9
+    >>> number(1.0, "beta_1", minimum=0, below=1)
+    Traceback (most recent call last):
+    tinyconv.errors.ArgumentError: beta_1 must be a number of at least 0 and below 1, but got 1.0.
+    """
+    if (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and isfinite(value)
+        and (minimum is None or value >= minimum)
+        and (above is None or value > above)
+        and (maximum is None or value <= maximum)
+        and (below is None or value < below)
+    ):
+        return float(value)
+    limits = [("of at least", minimum), ("above", above), ("of at most", maximum), ("below", below)]
+    words = " and ".join(f"{relation} {limit}" for relation, limit in limits if limit is not None) or "that is finite"
+    raise ArgumentError(f"{name} must be a number {words}, but got {value!r}.")
+
+
+def whole_number(value: object, name: str, *, minimum: int = 0) -> int:
+    """Return `value` as an int, when it is a whole number of at least `minimum`; raises ArgumentError otherwise.
+
+    >>> whole_number(-1, "warmup_steps")
+    Traceback (most recent call last):
+    tinyconv.errors.ArgumentError: warmup_steps must be a whole number of at least 0, but got -1.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool) and isfinite(value) and value == int(value) >= minimum:
+        return int(value)
+    raise ArgumentError(f"{name} must be a whole number of at least {minimum}, but got {value!r}.")
