@@ -43,5 +43,11 @@ class DivergedError(TinyconvError, ArithmeticError):
     exit_code = 1
 
 
+class GradientError(TinyconvError, ArithmeticError):
+    """A gradient check found that `backward` is not the derivative of `forward`."""
+
+    exit_code = 1
+
+
 class StateError(TinyconvError, RuntimeError):
     """A method was called too early: fit before compile, weights before build."""
