@@ -1,6 +1,6 @@
 """Arguments that must be numbers within limits: one check, one sentence."""
 
-from math import isfinite
+from math import isfinite, nan
 from numbers import Real
 
 from tinyconv.errors import ArgumentError
@@ -20,16 +20,15 @@ def number(
     Traceback (most recent call last):
     tinyconv.errors.ArgumentError: beta_1 must be a number of at least 0 and below 1, but got 1.0.
     """
+    result = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
     if (
-        isinstance(value, Real)
-        and not isinstance(value, bool)
-        and isfinite(value)
-        and (minimum is None or value >= minimum)
-        and (above is None or value > above)
-        and (maximum is None or value <= maximum)
-        and (below is None or value < below)
+        isfinite(result)
+        and (minimum is None or result >= minimum)
+        and (above is None or result > above)
+        and (maximum is None or result <= maximum)
+        and (below is None or result < below)
     ):
-        return float(value)
+        return result
     limits = [("of at least", minimum), ("above", above), ("of at most", maximum), ("below", below)]
     words = " and ".join(f"{relation} {limit}" for relation, limit in limits if limit is not None) or "that is finite"
     raise ArgumentError(f"{name} must be a number {words}, but got {value!r}.")
@@ -42,6 +41,7 @@ def whole_number(value: object, name: str, *, minimum: int = 0) -> int:
     Traceback (most recent call last):
     tinyconv.errors.ArgumentError: warmup_steps must be a whole number of at least 0, but got -1.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and isfinite(value) and value == int(value) >= minimum:
-        return int(value)
+    result = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    if result.is_integer() and result >= minimum:
+        return int(result)
     raise ArgumentError(f"{name} must be a whole number of at least {minimum}, but got {value!r}.")

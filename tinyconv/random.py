@@ -1,8 +1,8 @@
 """Named streams of counter-based random numbers: (seed, stream, step, element) → number.
 
 The same on every backend, thread count and rank, in any order of asking, so a resumed run continues exactly.  Streams
-in use: "init/<parameter>", "shuffle", "dropout/<layer>", "augment".  Only `bits` differs between rungs (in speed); what is
-derived from them here is plain NumPy on the host.
+in use: "init/<parameter>", "shuffle", "dropout/<layer>", "augment".  Only `bits` differs between rungs (in speed); what
+is derived from them here is plain NumPy on the host.
 """
 
 from math import prod
@@ -29,8 +29,8 @@ def key(seed: int, stream: str, step: int = 0) -> PhiloxKey:
 
 def uniform(source: PhiloxKey, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Array:
     """Uniform float64 numbers in [low, high), 32 random bits each."""
-    bits = philox.bits(source, prod(shape))
-    return (low + (high - low) * (bits * 2.0**-32)).reshape(shape)
+    unit: Array = philox.bits(source, prod(shape)) * 2.0**-32
+    return (low + (high - low) * unit).reshape(shape)
 
 
 def normal(source: PhiloxKey, shape: tuple[int, ...], mean: float = 0.0, stddev: float = 1.0) -> Array:

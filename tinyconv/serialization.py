@@ -31,7 +31,8 @@ def resolve(identifier: Any, classes: Mapping[str, type[T]], base: type[T], kind
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, base):
         return identifier()
-    name, config = identifier, {}
+    name: Any = identifier
+    config: Mapping[str, Any] = {}
     if isinstance(identifier, Mapping):
         name, config = identifier.get("class_name"), identifier.get("config") or {}
     if not isinstance(name, str):
