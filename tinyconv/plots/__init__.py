@@ -1,0 +1,13 @@
+"""Pictures of a training and of what a network gets wrong.
+
+Each function returns a Matplotlib Figure that belongs to nobody: no pyplot, no global state, no display needed.  `save`
+writes it, or a notebook shows it.  The colours are those of Okabe and Ito (2008), told apart by colour-blind people too, and
+no two lines differ by colour alone.
+"""
+
+from .confusion import confusion_matrix
+from .curves import crossover, learning_curves
+from .figure import save
+from .mistakes import wrong_predictions
+
+__all__ = ["confusion_matrix", "crossover", "learning_curves", "save", "wrong_predictions"]

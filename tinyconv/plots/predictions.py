@@ -1,0 +1,25 @@
+"""Class numbers from whatever says them: integers, one-hot rows, or probabilities."""
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def as_classes(labels: Array) -> Array:
+    """Class numbers (n,), int64.
+
+    From class numbers (n,) or (n, 1); from one-hot or probability rows (n, k), the largest; from probabilities of class 1,
+    floats (n,) or (n, 1): whether they are at least one half.
+
+    >>> as_classes(np.array([[0.1, 0.9], [0.8, 0.2]])), as_classes(np.array([[0.2], [0.7]]))
+    (array([1, 0]), array([0, 1]))
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return labels.argmax(axis=1).astype(np.int64)
+    labels = labels.reshape(-1)
+    if np.issubdtype(labels.dtype, np.floating):
+        labels = labels >= 0.5
+    return labels.astype(np.int64)
