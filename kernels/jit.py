@@ -30,14 +30,14 @@ def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[.
     """Decorate a kernel: compiled on first call for each combination of dtypes, then kept on disk.
 
     `parallel` turns `numba.prange` loops into threads; `inline` is for small helpers, which compile into their caller
-    and need no cache of their own.
+    (always: a call inside of a loop would keep it from being vectorised) and need no cache of their own.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
         try:
             compiled: Callable[..., Any] = numba.njit(
-                cache=not inline, parallel=parallel, nogil=True, error_model="numpy"
+                cache=not inline, forceinline=inline, parallel=parallel, nogil=True, error_model="numpy"
             )(function)
         finally:
             config.CACHE_DIR = before

@@ -1,0 +1,1 @@
+"""One Adam or AdamW step on flat arrays: see `Adam` in `contract`."""

@@ -1,0 +1,56 @@
+"""Dropout compiled: words are made, compared and forgotten in one pass over x, four elements per Philox block.
+
+A piece is worked out in a small buffer that stays in the first-level cache, then copied to its place.  The compiler
+vectorises a loop only when it knows that what it writes is not what it reads next; of `x` and `out`, which may be one
+array, it cannot know that, of `x` and a new buffer it can.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from ..contract import PhiloxKey
+from ..jit import jit
+from ..philox.parallel import four_words, words_of
+from ..workspace import ensure
+from .definition import threshold
+
+Array = np.ndarray[Any, Any]
+
+PIECE = 2**12  # elements; a multiple of four
+
+
+def forward(x: Array, rate: float, key: PhiloxKey, *, out: Array | None = None) -> Array:
+    """Return y with the shape of x, for 0 <= rate < 1; `out` may be x itself."""
+    smallest, scale = np.uint64(threshold(rate)), x.dtype.type(1.0 / (1.0 - rate))
+    out = ensure(out, x.shape, x.dtype)
+    _forward(np.ascontiguousarray(x).reshape(-1), smallest, scale, *words_of(key), out.reshape(-1))
+    return out
+
+
+def backward(dy: Array, rate: float, key: PhiloxKey, *, out: Array | None = None) -> Array:
+    """Return dx: the same function of dy, with the mask regenerated from `key`."""
+    return forward(dy, rate, key, out=out)
+
+
+@jit(parallel=True)
+def _forward(x, smallest, scale, seed, stream, step, out):  # type: ignore[no-untyped-def]
+    size = x.size
+    zero = x.dtype.type(0)
+    for piece in numba.prange((size + PIECE - 1) // PIECE):
+        start = piece * PIECE
+        length = min(PIECE, size - start)
+        y = np.empty(PIECE, x.dtype)
+        x_piece = x[start : start + length]
+        for block in range(length // 4):
+            w0, w1, w2, w3 = four_words(np.uint64(start // 4 + block), seed, stream, step)
+            i = 4 * block
+            y[i] = x_piece[i] * scale if w0 >= smallest else zero
+            y[i + 1] = x_piece[i + 1] * scale if w1 >= smallest else zero
+            y[i + 2] = x_piece[i + 2] * scale if w2 >= smallest else zero
+            y[i + 3] = x_piece[i + 3] * scale if w3 >= smallest else zero
+        words = four_words(np.uint64((start + length) // 4), seed, stream, step)
+        for i in range(length - length % 4, length):  # what is left of the last piece
+            y[i] = x_piece[i] * scale if words[i % 4] >= smallest else zero
+        out[start : start + length] = y[:length]

@@ -1,0 +1,26 @@
+"""Gradient descent with momentum compiled: p, g and velocity stream through the processor once."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from ..adam.definition import check
+from ..jit import jit
+
+Array = np.ndarray[Any, Any]
+
+
+def step(p: Array, g: Array, velocity: Array, *, learning_rate: float, momentum: float, nesterov: bool) -> None:
+    """Update p and velocity (1-D) in place."""
+    check(p, g, velocity)
+    number = p.dtype.type  # one dtype throughout: a float64 among float32 would make the whole loop float64
+    _step(p, g, velocity, number(learning_rate), number(momentum), nesterov)
+
+
+@jit(parallel=True)
+def _step(p, g, velocity, learning_rate, momentum, nesterov):  # type: ignore[no-untyped-def]
+    for i in numba.prange(p.size):
+        move = momentum * velocity[i] - learning_rate * g[i]
+        velocity[i] = move
+        p[i] += momentum * move - learning_rate * g[i] if nesterov else move
