@@ -1,0 +1,27 @@
+"""Fixtures for all tests: real data where there are some, and a cache folder that is not the user's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data, laid out as `tinyconv.datasets.folders` says; skips the test where there is none."""
+    folder = os.environ.get("TINYCONV_DATA")
+    if not folder:
+        pytest.skip("TINYCONV_DATA is not set: it names the folder with MNIST and the other real data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for the whole run, so that pictures are decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the cache of the user."""
+    monkeypatch.setenv("TINYCONV_CACHE", str(shared_cache))
