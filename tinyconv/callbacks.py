@@ -1,7 +1,7 @@
 """Callbacks: what may watch a training and steer it, with Keras's names and arguments.
 
-`fit` calls the hooks of each callback in the order of the list; a callback that adds to `logs` at the end of an epoch is
-seen by those after it.  What a callback remembers goes through `get_state` and `set_state`, so that a resumed training
+`fit` calls the hooks of each callback in the order of the list; what one adds to `logs` at the end of an epoch is seen
+by those after it.  What a callback remembers goes through `get_state` and `set_state`, so that a resumed training
 decides exactly as an uninterrupted one would: a fit that starts at epoch 0 begins afresh, one with `initial_epoch` > 0
 continues from the state there is.
 """
@@ -279,7 +279,7 @@ class ModelCheckpoint(Monitor):
     """Save the model after each epoch, or after each epoch that is the best so far.
 
     Arguments:
-        filepath: where to; `{epoch:02d}` is filled with the number of the epoch (the first is 1) and `{val_loss:.2f}` and
+        filepath: where to; `{epoch:02d}` is filled with the number of the epoch (the first is 1), `{val_loss:.2f}` and
             the like with the epoch's numbers.  A name without fields is overwritten each time.
         save_best_only: save only epochs in which `monitor` became better.
         save_weights_only: leave out the architecture and the optimizer.
@@ -331,8 +331,8 @@ class ModelCheckpoint(Monitor):
 class JSONLogger(Callback):
     """Append one line of JSON per epoch to a file: epoch (the first is 1), seconds, and the epoch's numbers.
 
-    The file is complete after each epoch.  A training from epoch 0 starts it anew unless `append`; a resumed one goes on
-    behind its first `initial_epoch` epochs, whatever a killed run wrote after them.  NaN and infinity become null.
+    The file is complete after each epoch.  A training from epoch 0 starts it anew unless `append`; a resumed one goes
+    on behind its first `initial_epoch` epochs, whatever a killed run wrote after them.  NaN and infinity become null.
     """
 
     def __init__(self, filename: str | Path, append: bool = False) -> None:

@@ -32,9 +32,9 @@ def learning_curves(history: History | Mapping[str, Sequence[float]]) -> "Figure
     for axes, name in zip(panels, names, strict=True):
         training, validation = numbers[name], numbers.get(f"val_{name}")
         epochs = np.arange(1, len(training) + 1)
-        axes.plot(epochs, training, color=BLUE, marker="o", markersize=4, label="training")
+        axes.plot(epochs, training, "o-", color=BLUE, markersize=4, label="training")
         if validation is not None:
-            axes.plot(epochs, validation, color=VERMILLION, marker="s", markersize=4, linestyle="--", label="validation")
+            axes.plot(epochs, validation, "s--", color=VERMILLION, markersize=4, label="validation")
             _mark_crossover(axes, crossover(training, validation, larger_is_better=name != "loss"), len(epochs))
         axes.set_xlabel("epoch")
         axes.set_title(name, loc="left", fontweight="bold")

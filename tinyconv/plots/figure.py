@@ -25,7 +25,7 @@ def remove_frame(axes: "Axes") -> None:
 
 
 def save(figure: "Figure", path: str | Path, dpi: int = 150) -> None:
-    """Write a figure in the format of the path's suffix (.png, .svg, .pdf); an old picture stays until the new one is whole."""
+    """Write a figure as .png, .svg or .pdf, as the path says; an old picture stays until the new one is whole."""
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.part")
     figure.savefig(unfinished, dpi=dpi, format=path.suffix.removeprefix(".") or "png")

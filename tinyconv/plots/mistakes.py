@@ -21,8 +21,8 @@ def wrong_predictions(
 ) -> "Figure":
     """Up to `count` misclassified images, titled index / p (predicted) / e (expected).
 
-    x: (n, height, width[, 1 or 3]), in any range; y_true: class numbers or one-hot rows; probabilities: (n, k), or (n, 1) for
-    two classes.  Those the network was most sure of come first; the index is the image's place in `x`.
+    x: (n, height, width[, 1 or 3]), in any range; y_true: class numbers or one-hot rows; probabilities: (n, k), or
+    (n, 1) for two classes.  Those the network was most sure of come first; the index is the image's place in `x`.
     """
     true, predicted = as_classes(y_true), as_classes(probabilities)
     wrong = np.flatnonzero(true != predicted)
@@ -61,7 +61,7 @@ def _headline(wrong: int, shown: int, total: int) -> str:
 
 
 def _displayable(image: Array) -> Array:
-    """An image for `imshow`: grey without its channel axis; colours as they are, or stretched to 0 … 1 if they are not bytes."""
+    """An image for `imshow`: grey without its channel axis, colours as bytes or stretched to 0 … 1."""
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[-1] == 1:
         return image[..., 0]

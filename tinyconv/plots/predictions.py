@@ -10,8 +10,8 @@ Array = np.ndarray[Any, Any]
 def as_classes(labels: Array) -> Array:
     """Class numbers (n,), int64.
 
-    From class numbers (n,) or (n, 1); from one-hot or probability rows (n, k), the largest; from probabilities of class 1,
-    floats (n,) or (n, 1): whether they are at least one half.
+    From class numbers (n,) or (n, 1); from one-hot or probability rows (n, k), the place of the largest; from floats
+    (n,) or (n, 1), probabilities of class 1, whether they are at least one half.
 
     >>> as_classes(np.array([[0.1, 0.9], [0.8, 0.2]])), as_classes(np.array([[0.2], [0.7]]))
     (array([1, 0]), array([0, 1]))

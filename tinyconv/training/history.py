@@ -45,6 +45,10 @@ class RunningMeans:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new mean."""
         self._sums = [0.0] * len(self.names)
         self._samples = 0
 

@@ -1,0 +1,200 @@
+"""The training loop: shuffle, slice, forward, loss, backward, update, log.
+
+`Sequential.fit`, `.evaluate` and `.predict` end up here.  Data are checked before the first step; random numbers come
+from named streams (see `tinyconv.random`), so that the same seed gives the same batches on every backend, and a resumed
+run goes on as if it had never stopped.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyconv import random
+from tinyconv.callbacks import Callback, CallbackList, Logs
+from tinyconv.checks import whole_number
+from tinyconv.errors import ShapeError, StateError
+from tinyconv.kernels.contract import PhiloxKey
+from tinyconv.kernels.workspace import CAP_BYTES
+from tinyconv.schedules import Schedule
+
+from .data import Gatherer, check_images, check_labels, split
+from .history import History, RunningMeans
+from .interrupt import WholeStep
+from .progress import numbers, reporter, verbosity
+from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from tinyconv.models import Sequential
+    from tinyconv.optimizers import Optimizer
+
+Array = np.ndarray[Any, Any]
+Augmentation = Callable[[Array, PhiloxKey], Array]
+
+
+def fit(
+    model: "Sequential", x: Any, y: Any, *, batch_size: int = 32, epochs: int = 1, verbose: Any = "auto",
+    callbacks: Iterable[Callback] | None = None, validation_split: float = 0.0,
+    validation_data: tuple[Any, Any] | None = None, shuffle: bool = True, initial_epoch: int = 0,
+    augment: Augmentation | None = None,
+) -> History:
+    """Train `model` on images `x` (n, …) and labels `y` (n,) or (n, k), and return what happened in each epoch.
+
+    Arguments:
+        epochs: the number of the last epoch; epochs initial_epoch … epochs - 1 are run, as in Keras.
+        verbose: 0 silent, 1 a live bar, 2 one line per epoch, "auto": 1 on a terminal or in a notebook, else 2.
+        validation_split: the last part of the data, taken before shuffling, is held out; validation_data overrules it.
+        augment: changes each batch of images (in the model's dtype), given a key for its random numbers.
+
+    Raises ShapeError or DataError, before the first step, for data that cannot be used; DivergedError when the loss
+    becomes NaN or infinite, with weights and optimizer back at the last good state.  Ctrl-C ends the training between
+    two steps; callbacks are told, then KeyboardInterrupt is raised.  In each case `model.history` has the whole epochs
+    so far.
+    """
+    batch_size = whole_number(batch_size, "batch_size", minimum=1)
+    epochs, initial_epoch = whole_number(epochs, "epochs"), whole_number(initial_epoch, "initial_epoch")
+    reporting = reporter(verbose)
+    x, y = _prepare(model, x, y)
+    if validation_data is None:
+        (x, y), validation = split(x, y, validation_split)
+    else:
+        validation = _prepare(model, *validation_data, "validation x", "validation y")
+
+    images, labels = Gatherer(x, batch_size, model.dtype), Gatherer(y, batch_size, y.dtype)
+    steps = -(-len(x) // batch_size)
+    optimizer, means, history, whole_step = model.optimizer, RunningMeans(model.metrics_names), History(), WholeStep()
+    model.history, model.stop_training = history, False
+    params = {
+        "epochs": epochs, "initial_epoch": initial_epoch, "steps": steps, "batch_size": batch_size, "samples": len(x),
+        "metrics": [*means.names, *(f"val_{name}" for name in means.names if validation)],
+    }
+    watchers = CallbackList([*(callbacks or ()), history, reporting], model, params)
+    watchers.on_train_begin()
+    snapshot = Snapshot(model)
+    try:
+        with _scheduled(optimizer, steps * (epochs - initial_epoch)):
+            for epoch in range(initial_epoch, epochs):
+                watchers.on_epoch_begin(epoch)
+                means.reset()
+                order = _order(model, len(x), shuffle)
+                for step in range(steps):
+                    rows = order[step * batch_size : (step + 1) * batch_size]
+                    watchers.on_train_batch_begin(step)
+                    with whole_step:
+                        x_batch, y_batch = images.gather(rows), labels.gather(rows)
+                        if augment is not None:
+                            x_batch[...] = augment(x_batch, random.key(model.seed, "augment", optimizer.iterations))
+                        values = model.loss_and_gradients(x_batch, y_batch)  # forward, loss, backward
+                        snapshot.check(values[0], epoch, step)
+                        optimizer.apply_gradients()  # update
+                    means.add(values, len(rows))
+                    watchers.on_train_batch_end(step, means.logs())
+                snapshot.check_weights(epoch)
+                model.epochs_seen += 1
+                logs = means.logs()
+                if validation is not None:
+                    logs |= {f"val_{name}": value for name, value in _evaluate(model, *validation, batch_size).items()}
+                if isinstance(optimizer.learning_rate, Schedule):
+                    logs["learning_rate"] = optimizer.current_learning_rate()
+                watchers.on_epoch_end(epoch, logs)
+                if model.stop_training:
+                    break
+    finally:
+        watchers.on_train_end()
+    return history
+
+
+def evaluate(
+    model: "Sequential", x: Any, y: Any, batch_size: int | None = None, verbose: Any = "auto", return_dict: bool = False
+) -> Any:
+    """Mean loss and metrics over all samples: a list in the order of `metrics_names` (a number if there is only one).
+
+    Works through the data in batches (see `batch_that_fits`).  With verbose 1 or 2 it prints one line; "auto" does on a
+    terminal only.
+    """
+    began = time.perf_counter()
+    verbose = int(verbosity(verbose) == 1) if verbose == "auto" else verbosity(verbose)
+    x, y = _prepare(model, x, y)
+    logs = _evaluate(model, x, y, _batch_size(batch_size, model))
+    if verbose:
+        print(f"evaluated {len(x)} samples in {time.perf_counter() - began:.1f} s  {numbers(logs)}", flush=True)
+    if return_dict:
+        return logs
+    return list(logs.values()) if len(logs) > 1 else logs["loss"]
+
+
+def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array:
+    """The model's output for each sample of `x`, (n, *output_shape), worked out in batches (see `batch_that_fits`)."""
+    x = check_images(x)
+    _build_for(model, x, "x")
+    batch_size = _batch_size(batch_size, model)
+    images = Gatherer(x, batch_size, model.dtype)
+    result = np.empty((len(x), *model.output_shape[1:]), model.dtype)
+    for start in range(0, len(x), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(x)))
+        result[rows] = model.forward(images.gather(rows), training=False)
+    return result
+
+
+def batch_that_fits(model: "Sequential", cap: int = CAP_BYTES) -> int:
+    """How many samples to work on at a time, for the outputs of all layers together to stay within `cap` bytes."""
+    values = sum(prod(layer.output_shape) for layer in model.layers)
+    return max(1, min(1024, cap // (values * np.dtype(model.dtype).itemsize)))
+
+
+def _evaluate(model: "Sequential", x: Array, y: Array, batch_size: int) -> Logs:
+    """Means over all samples, for data that have been checked."""
+    images, labels = Gatherer(x, batch_size, model.dtype), Gatherer(y, batch_size, y.dtype)
+    means = RunningMeans(model.metrics_names)
+    for start in range(0, len(x), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(x)))
+        means.add(model.test_on_batch(images.gather(rows), labels.gather(rows)), len(rows))
+    return means.logs()
+
+
+@contextmanager
+def _scheduled(optimizer: "Optimizer", steps: int) -> Iterator[None]:
+    """Let a schedule without a length of its own last for the `steps` to come; the next fit gives it another."""
+    schedule = optimizer.learning_rate
+    if not isinstance(schedule, Schedule) or schedule.total_steps is not None:
+        yield
+        return
+    optimizer.learning_rate = schedule.with_total_steps(optimizer.iterations + steps)
+    try:
+        yield
+    finally:
+        optimizer.learning_rate = schedule
+
+
+def _order(model: "Sequential", samples: int, shuffle: bool) -> Array:
+    """The order in which the next epoch visits the samples."""
+    if not shuffle:
+        return np.arange(samples)
+    return random.permutation(random.key(model.seed, "shuffle", model.epochs_seen), samples)
+
+
+def _batch_size(given: int | None, model: "Sequential") -> int:
+    return batch_that_fits(model) if given is None else whole_number(given, "batch_size", minimum=1)
+
+
+def _prepare(model: "Sequential", x: Any, y: Any, x_name: str = "x", y_name: str = "y") -> tuple[Array, Array]:
+    """Check that the model is compiled and that images and labels fit it; build it for them if it is not built."""
+    if model.loss is None or model.optimizer is None:
+        raise StateError("The model has no loss and no optimizer yet: call compile before fit or evaluate.")
+    x = check_images(x, x_name)
+    _build_for(model, x, x_name)
+    return x, check_labels(y, len(x), model, y_name)
+
+
+def _build_for(model: "Sequential", x: Array, name: str) -> None:
+    """Build the model for the shape of `x`, or raise ShapeError when it is built for another one."""
+    if not model.built:
+        model.build(x.shape[1:])
+    elif x.shape[1:] != model.input_shape[1:]:
+        raise ShapeError(
+            f"{model.layers[0].name} works on samples of shape {model.input_shape[1:]}, but {name} has samples of "
+            f"shape {x.shape[1:]}: reshape or resize them."
+        )
