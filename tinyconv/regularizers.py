@@ -3,16 +3,14 @@
     L1: l1 · Σ |w|, gradient l1 · sign(w)        L2: l2 · Σ w², gradient 2 · l2 · w
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tinyconv import checks, serialization
+from tinyconv.pieces import pieces, sum_of_squares
 
 Array = np.ndarray[Any, Any]
-
-PIECE = 2**14  # elements worked on at a time: a big weight needs no temporary arrays of its own size
 
 
 class L1L2:
@@ -24,11 +22,8 @@ class L1L2:
 
     def penalty(self, w: Array) -> float:
         """Return the penalty of a weight, summed in float64."""
-        total = 0.0
-        for piece in _pieces(w):
-            wide = piece.astype(np.float64)
-            total += self.l1 * float(np.abs(wide).sum()) + self.l2 * float(np.square(wide).sum())
-        return total
+        magnitudes = sum(float(np.abs(piece).sum(dtype=np.float64)) for piece in pieces(w)) if self.l1 else 0.0
+        return self.l1 * magnitudes + self.l2 * sum_of_squares(w)
 
     def add_gradient(self, w: Array, dw: Array) -> None:
         """Add the penalty's gradient to `dw` in place; `dw` must be C-contiguous, as a view of a flat buffer is.
@@ -37,7 +32,7 @@ class L1L2:
         """
         if not dw.flags.c_contiguous:
             raise ValueError("dw must be C-contiguous: the gradient is added to it in place.")
-        for piece, gradient in zip(_pieces(w), _pieces(dw), strict=True):
+        for piece, gradient in zip(pieces(w), pieces(dw), strict=True):
             if self.l1:
                 gradient += self.l1 * np.sign(piece)
             if self.l2:
@@ -88,9 +83,3 @@ def get(identifier: Any) -> Regularizer | None:
 def serialize(regularizer: Regularizer | None) -> dict[str, Any] | None:
     """Return {"class_name": …, "config": …} as JSON types, or None for None."""
     return None if regularizer is None else serialization.serialize(regularizer)
-
-
-def _pieces(array: Array) -> Iterator[Array]:
-    """Views of the flattened array, at most `PIECE` elements each."""
-    flat = array.reshape(-1)
-    return (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))

@@ -1,7 +1,7 @@
 """One Adam step in plain NumPy, as in the paper: two moving averages, of the gradient and of its square.
 
-Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1; with `decay` it is AdamW: Loshchilov and
-Hutter, "Decoupled weight decay regularization" (2019), where the decay does not pass through the averages.
+Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1; with `decay` it is AdamW: Loshchilov
+and Hutter, "Decoupled weight decay regularization" (2019), where the decay does not pass through the averages.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Dropout in plain NumPy: draw a word per element, keep the elements whose word reaches the threshold.
 
-Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), in the inverted form: what
-is kept grows by 1/(1-rate), so that the expected sum stays the same and nothing is to be done when the network is used.
+Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), in the inverted form:
+what is kept grows by 1/(1-rate), so that the expected sum stays the same and nothing is left to do in use.
 """
 
 from math import ceil

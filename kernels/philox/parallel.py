@@ -1,7 +1,7 @@
 """Philox4x32-10 compiled: one block of four words per loop turn, which the compiler does for several blocks at a time.
 
-Words live in 64-bit registers whose upper half is 0, because the product of two words needs 64 bits; with the round keys
-in constants outside of the loop, a round is two multiplications and a few shifts and xors.
+Words live in 64-bit registers whose upper half is 0, because the product of two words needs 64 bits; with the round
+keys computed outside of the loop, a round is two multiplications and a few shifts and xors.
 """
 
 from typing import Any
