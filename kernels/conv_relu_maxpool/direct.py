@@ -1,0 +1,171 @@
+"""Convolution, ReLU and max-pooling image by image; see `contract.ConvReluMaxPool`.
+
+The image between convolution and pooling is the biggest array of a network (4 times the pooled one, for 2×2 windows), and
+is needed for a moment only.  Here it is a scratch image per thread that stays in the L2 cache: forward convolves into it
+and pools from it; backward spreads dy over the winners in it and hands it to both products of the convolution's backward.
+What is kept for backward is the pooled y and one byte per output that says which pixel of the window won.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import get_thread_id, prange
+
+from ..contract import winner_dtype
+from ..conv2d.direct import (
+    add_input_gradient, add_parts, add_weight_gradient, convolve, cut_padding, pack_taps, padded_image, partial_sums, scratch_images,
+    tables, threads,
+)  # fmt: skip
+from ..geometry import Padding, Pair, output_sizes
+from ..jit import jit
+from ..panels import no_bias, offsets, pack, padded_columns
+from ..workspace import Workspace, ensure
+
+Array = np.ndarray[Any, Any]
+
+
+def forward(
+    x: Array, w: Array, b: Array | None, pool_size: Pair, *, strides: Pair, padding: Padding, dilation: Pair,
+    pool_strides: Pair, pool_padding: Padding, out: Array | None = None, winners: Array | None = None,
+    workspace: Workspace | None = None,
+) -> tuple[Array, Array]:
+    """y, winners of maxpool2d(relu(conv2d(x, w, b))), both (n, ph, pw, f)."""
+    x, workspace = np.ascontiguousarray(x), Workspace() if workspace is None else workspace
+    kh, kw, channels, filters = w.shape
+    t = tables(x.shape, (kh, kw), strides, padding, dilation)
+    shape = (t.n, *output_sizes(t.out_sizes, pool_size, pool_strides, pool_padding), filters)
+    y, winners = ensure(out, shape, x.dtype), ensure(winners, shape, winner_dtype(pool_size))
+    pixels = t.out_sizes[0] * t.out_sizes[1]
+    _forward(
+        x.reshape(t.n, -1), t.image, pack(w.reshape(-1, filters), workspace, "conv2d/w"),
+        no_bias(x.dtype) if b is None else b, t.windows, t.runs, t.depth, offsets(pixels, filters), filters,
+        kh * kw * channels, scratch_images(t, x.dtype, workspace),
+        workspace.array("conv_relu_maxpool/z", (threads(), pixels * filters), x.dtype),
+        t.out_sizes, pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]), y, winners,
+    )  # fmt: skip
+    return y, winners
+
+
+def backward(
+    dy: Array, y: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding,
+    dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
+    out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None,
+) -> tuple[Array | None, Array, Array]:
+    """(dx, dw, db); dx is None when `need_dx` is false."""
+    x, dy, workspace = np.ascontiguousarray(x), np.ascontiguousarray(dy), Workspace() if workspace is None else workspace
+    kh, kw, channels, filters = w.shape
+    t = tables(x.shape, (kh, kw), strides, padding, dilation)
+    dx, dw, db = (None, None, None) if out is None else out
+    dw, db = ensure(dw, w.shape, x.dtype), ensure(db, (filters,), x.dtype)
+    dx = ensure(dx, x.shape, x.dtype) if need_dx else None
+    width, pixels = padded_columns(filters, x.dtype), t.out_sizes[0] * t.out_sizes[1]
+    parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
+    padded_dx = workspace.array("conv_relu_maxpool/dx", (threads(), max(t.padded_size, 1)), x.dtype)
+    _backward(
+        dy, y, winners, x.reshape(t.n, -1), t.image, pack_taps(w, workspace) if need_dx else _empty(x.dtype), t.windows,
+        offsets(pixels, width), offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
+        offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace), padded_dx,
+        workspace.array("conv_relu_maxpool/dz", (threads(), pixels * width), x.dtype), parts, sums,
+        pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]),
+        _empty(x.dtype) if dx is None else dx.reshape(t.n, -1),
+    )  # fmt: skip
+    add_parts(sums, dw.reshape(-1), db)
+    return dx, dw, db
+
+
+def _empty(dtype: Any) -> Array:
+    """Stands for an array that is not wanted: two-dimensional, without elements."""
+    return no_bias(dtype).reshape(0, 0)
+
+
+@jit(parallel=True)
+def _forward(
+    x, image, panels, bias, windows, runs, depth, z_rows, filters, total_depth, scratch, z_scratch, z_sizes, pool_size,
+    pool_strides, pool_before, y, winners,
+):  # fmt: skip
+    for n in prange(len(x)):
+        z = z_scratch[get_thread_id()]
+        padded = padded_image(x[n], image, scratch[get_thread_id()])
+        convolve(padded, panels, windows, runs, depth, total_depth, filters, z, z_rows)
+        if len(bias):
+            for start in range(0, len(z), filters):
+                for f in range(filters):
+                    z[start + f] += bias[f]
+        relu_maxpool(z, z_sizes, pool_size, pool_strides, pool_before, y[n], winners[n])
+
+
+@jit(inline=True)
+def relu_maxpool(z, z_sizes, pool_size, pool_strides, pool_before, y, winners):
+    """Pool relu(z) (flat) into y and winners (ph, pw, f); the first maximum wins, a NaN before all."""
+    height, width = z_sizes
+    rows, columns, filters = y.shape
+    for i in range(rows):
+        for j in range(columns):
+            best, place = y[i, j], winners[i, j]
+            empty = True
+            for p in range(pool_size[0]):
+                row = i * pool_strides[0] - pool_before[0] + p
+                for q in range(pool_size[1]):
+                    column = j * pool_strides[1] - pool_before[1] + q
+                    if row < 0 or row >= height or column < 0 or column >= width:
+                        continue
+                    pixel = z[(row * width + column) * filters : (row * width + column + 1) * filters]
+                    number = p * pool_size[1] + q
+                    if empty:
+                        empty = False
+                        for f in range(filters):
+                            best[f] = 0 if pixel[f] <= 0 else pixel[f]
+                            place[f] = number
+                    else:
+                        for f in range(filters):
+                            value = 0 if pixel[f] <= 0 else pixel[f]
+                            wins = (value > best[f]) | ((value != value) & (best[f] == best[f]))
+                            best[f] = value if wins else best[f]
+                            place[f] = number if wins else place[f]
+
+
+@jit(parallel=True)
+def _backward(
+    dy, y, winners, x, image, taps_w, windows, dz_rows, no_runs, taps, inputs, window_rows, column_stride, z_sizes, filters,
+    width, dw_rows, scratch, padded_dx, dz_scratch, parts, sums, pool_size, pool_strides, pool_before, dx,
+):  # fmt: skip
+    h, w, c, ph, pw, top, left = image
+    whole = h == ph and w == pw
+    weights = sums.shape[1] - filters
+    for part in prange(len(sums)):
+        sums[part] = 0
+        dw, db = sums[part, :weights], sums[part, weights:]
+        dz = dz_scratch[get_thread_id()]
+        for n in range(parts[part], parts[part + 1]):
+            relu_maxpool_backward(dy[n], y[n], winners[n], z_sizes, pool_size, pool_strides, pool_before, width, dz, db)
+            padded = padded_image(x[n], image, scratch[get_thread_id()])
+            add_weight_gradient(padded, inputs, window_rows, column_stride, z_sizes, dz, width, filters, dw, dw_rows)
+            if len(dx):
+                some = dx[n] if whole else padded_dx[get_thread_id()]
+                some[:] = 0
+                add_input_gradient(dz, dz_rows, no_runs, taps_w, windows, taps, filters, c, some)
+                if not whole:
+                    cut_padding(some, image, dx[n])
+
+
+@jit(inline=True)
+def relu_maxpool_backward(dy, y, winners, z_sizes, pool_size, pool_strides, pool_before, width, dz, db):
+    """Spread dy (ph, pw, f) over the winners in dz (flat, pixels `width` apart) where the ReLU let them through; db += Σ."""
+    dz[:] = 0
+    rows, columns, filters = y.shape
+    for i in range(rows):
+        for j in range(columns):
+            for f in range(filters):
+                db[f] += 0 if y[i, j, f] <= 0 else dy[i, j, f]
+            for p in range(pool_size[0]):
+                row = i * pool_strides[0] - pool_before[0] + p
+                for q in range(pool_size[1]):
+                    column = j * pool_strides[1] - pool_before[1] + q
+                    if row < 0 or row >= z_sizes[0] or column < 0 or column >= z_sizes[1]:
+                        continue
+                    start = (row * z_sizes[1] + column) * width
+                    pixel = dz[start : start + filters]
+                    number = p * pool_size[1] + q
+                    for f in range(filters):
+                        flows = (winners[i, j, f] == number) & ~(y[i, j, f] <= 0)
+                        pixel[f] += dy[i, j, f] if flows else 0
