@@ -9,13 +9,13 @@ input and every parameter θ.  The claim is compared with central differences in
 
     ∂L/∂v ≈ Σ dy · (forward(θ + h·v) - forward(θ - h·v)) / 2h,        h = 1e-5 · max(1, rms(θ)),
 
-along directions v.  For a small tensor they are its elements, one at a time.  A large one is cut into random groups that
-together cover every element, and v is random on one group: no element goes unchecked, and a group that disagrees is
-halved until one element is left to blame.
+along directions v.  For a small tensor they are its elements, one at a time.  A large one is cut into random groups
+that together cover every element, and v is random on one group: no element goes unchecked, and a group that disagrees
+is halved until one element is left to blame.
 
-ReLU and max-pool have kinks, where the derivative does not exist and differences mean nothing.  A direction that crosses
-one betrays itself: on a smooth function the second difference shrinks fourfold and the first stays the same when h is
-halved.  Such a direction is counted and skipped; a tensor with too many of them is not passed.
+ReLU and max-pool have kinks, where the derivative does not exist and differences mean nothing.  A direction that
+crosses one betrays itself when h is halved: on a smooth function the slope stays the same, and the change of the slope
+from one side to the other halves.  Such a direction is counted and skipped; a tensor with too many is not passed.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,9 +47,10 @@ class Loss(Protocol):
 class TensorReport:
     """What was found for one tensor.
 
-    `max_relative_error` is |analytic - numeric| beyond the rounding noise of the differences, relative to the largest of
-    |analytic|, |numeric| and the tensor's typical (root mean square) derivative, at the worst direction.  `worst_index`
-    is that direction's element, None for a group of elements that agrees.  `verdict` is "ok" or says what is wrong.
+    `max_relative_error` is |analytic - numeric| beyond the rounding noise of the differences, relative to the largest
+    of |analytic|, |numeric| and the tensor's typical (root mean square) derivative, at the worst direction.
+    `worst_index` is that direction's element, None for a group of elements that agrees.  `verdict` begins with "ok", or
+    says what is wrong.
     """
 
     name: str
@@ -85,7 +86,8 @@ class Report:
         """Raise GradientError with the first wrong tensor and the table, unless everything is right."""
         for tensor in self.tensors:
             if not tensor.ok:
-                raise GradientError(f"{self.subject}: the gradient of {tensor.name} is wrong ({tensor.verdict}).\n{self}")
+                sentence = f"{self.subject}: the gradient of {tensor.name} is wrong ({tensor.verdict})."
+                raise GradientError(f"{sentence}\n{self}")
 
     def __str__(self) -> str:
         header = ("tensor", "shape", "checked", "kinks", "rel. error", "worst at", "analytic", "numeric", "verdict")
@@ -114,7 +116,7 @@ def check_layer(
 
     Arguments:
         layer: not yet built, or built with dtype float64.  One that is not built gets random numbers added to its
-            weights, so that a bias of 0 or a gamma of 1 hides nothing; all weights are left as they were found after that.
+            weights, so that a bias of 0 or a gamma of 1 hides nothing.  Weights of one that is built stay as they are.
         x: a batch of inputs, or a tuple: the shape of one input without the batch axis, for three random ones.
         training: which `forward`; dropout draws the same mask each time.
         backend: for building; "numpy" if None.
@@ -132,8 +134,8 @@ def check_layer(
                 parameter.value += 0.3 * _draw(seed, parameter.name, parameter.value.shape)
     if layer.dtype != np.float64:
         raise ArgumentError(
-            f"{layer.name} was built in {layer.dtype}, whose rounding hides errors: check an unbuilt layer, or build it "
-            'with dtype="float64".'
+            f"{layer.name} was built in {layer.dtype}, whose rounding hides errors: check an unbuilt layer, or build "
+            'it with dtype="float64".'
         )
     layer.needs_input_gradient = True
     step = layer.step
@@ -189,7 +191,7 @@ class _Claim:
 
 
 class _Difference:
-    """L along one direction: the claimed derivative, the measured one, its rounding noise, and how kinked L is there."""
+    """L along one direction: the derivative as claimed and as measured, the rounding noise, and how kinked L is."""
 
     def __init__(self, claim: _Claim, where: Array, direction: Array, forward: Callable[[], Array], dy: Array) -> None:
         assert claim.gradient is not None
@@ -207,12 +209,13 @@ class _Difference:
 
         middle = at(0.0)
 
-        def differences(h: float) -> tuple[float, float]:  # first and second, both per h
-            above, below = at(h), at(-h)
-            return float(np.vdot(dy, above - below)) / (2 * h), float(np.vdot(dy, above - middle - (middle - below))) / h
+        def slopes(h: float) -> tuple[float, float]:
+            """The slope, and how much more it is above than below."""
+            rise, fall = at(h) - middle, middle - at(-h)
+            return float(np.vdot(dy, rise + fall)) / (2 * h), float(np.vdot(dy, rise - fall)) / h
 
-        self.numeric, bend = differences(h)
-        halved, halved_bend = differences(h / 2)
+        self.numeric, bend = slopes(h)
+        halved, halved_bend = slopes(h / 2)
         self.analytic = float(np.dot(claim.gradient.reshape(-1)[where], direction))
         self.kink = max(abs(self.numeric - halved), abs(bend - 2 * halved_bend))
         self.noise = 16 * float(np.finfo(np.float64).eps) * float(np.linalg.norm(dy * middle)) / h
@@ -230,15 +233,16 @@ class _Difference:
 
 
 def _claims(parameters: Sequence[Parameter]) -> list[_Claim]:
-    return [_Claim(parameter.name, parameter.value, parameter.gradient) for parameter in parameters if parameter.trainable]
+    return [_Claim(one.name, one.value, one.gradient) for one in parameters if one.trainable]
 
 
 def _report(
-    subject: str, claims: list[_Claim], forward: Callable[[], Array], dy: Array, seed: int, tolerance: float, groups: int
+    subject: str, claims: list[_Claim], forward: Callable[[], Array], dy: Array, seed: int, tolerance: float,
+    groups: int,
 ) -> Report:
     """Compare every claim with differences of `forward`."""
     if not np.array_equal(forward(), forward(), equal_nan=True):
-        raise ArgumentError(f"{subject} does not compute the same output twice from the same input; it cannot be checked.")
+        raise ArgumentError(f"{subject} cannot be checked: it does not compute the same output twice from one input.")
     return Report(subject, tolerance, tuple(_compare(claim, forward, dy, seed, tolerance, groups) for claim in claims))
 
 
@@ -276,9 +280,10 @@ def _compare(
         verdict = "ok, all zero"
     else:
         verdict = "ok"
-    index = None if len(worst.where) > 1 else tuple(int(i) for i in np.unravel_index(worst.where[0], claim.values.shape))
+    shape = claim.values.shape
+    index = None if len(worst.where) > 1 else tuple(int(place) for place in np.unravel_index(worst.where[0], shape))
     return TensorReport(
-        claim.name, claim.values.shape, len(found), kinks, worst.error(typical), index, worst.analytic, worst.numeric, verdict
+        claim.name, shape, len(found), kinks, worst.error(typical), index, worst.analytic, worst.numeric, verdict
     )
 
 
