@@ -1,0 +1,1 @@
+"""The rectified linear unit, y = max(x, 0) (see `contract.Activation`)."""

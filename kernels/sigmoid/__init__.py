@@ -1,0 +1,1 @@
+"""The logistic function, y = 1 / (1 + e⁻ˣ) (see `contract.Activation`)."""

@@ -1,0 +1,1 @@
+"""Sigmoid and binary cross-entropy in one step, with its gradient (see `contract.SigmoidCrossEntropy`)."""

@@ -1,0 +1,1 @@
+"""Softmax over the last axis, y = eˣ / Σ eˣ (see `contract.Activation`)."""

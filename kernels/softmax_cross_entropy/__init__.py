@@ -1,0 +1,1 @@
+"""Softmax and cross-entropy in one step, with its gradient (see `contract.SoftmaxCrossEntropy`)."""

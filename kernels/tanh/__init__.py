@@ -1,0 +1,1 @@
+"""The hyperbolic tangent (see `contract.Activation`)."""
