@@ -1,5 +1,9 @@
 """What every layer is: hyperparameters, `build`, `forward`, and the hand-written `backward` beside it.
 
+    layer = Conv2D(4, 3)
+    y = layer(x)               # builds for the shape of x, then runs forward
+    dx = layer.backward(dy)    # and layer.kernel.gradient, layer.bias.gradient
+
 A layer is built for an input shape without the batch axis, e.g. (28, 28, 1).  `forward` keeps on the layer what
 `backward` needs; `backward` takes dy, *adds nothing up*: it overwrites the gradients of the layer's parameters and
 returns dx.  Arrays that a layer produces come from `buffer`: new memory each time, or memory of the plan that owns the
@@ -7,13 +11,14 @@ layer (see `tinyconv.plan`), so that a training step allocates nothing.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinyconv import backends, random
-from tinyconv.errors import ShapeError, StateError
+from tinyconv.errors import ShapeError, StateError, TinyconvError
 from tinyconv.initializers import Initializer
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.regularizers import Regularizer
@@ -45,11 +50,17 @@ class Layer:
         input_shape: of one input, without the batch axis; the first layer of a model may say it, as in Keras.
     """
 
+    input_rank: int | None = None  # axes of one input, where only one number of them makes sense: 3 for images
+    reads_output: bool = False  # backward needs y unchanged, so the next layer must not overwrite it
+    may_return_input: bool = False  # forward can return x itself, or a view of it
+    may_overwrite_input: bool = False  # forward can write y over x where `in_place` says so
+
     def __init__(self, *, name: str | None = None, input_shape: Shape | None = None) -> None:
-        self.name = name or _snake_case(type(self).__name__)
+        self.name = name or default_name(self)
         self.has_default_name = name is None
         self.parameters: list[Parameter] = []
         self.built = False
+        self.owned = False  # by a model; a layer belongs to one only
         self.requested_input_shape = None if input_shape is None else tuple(input_shape)
         self.input_shape: Shape | None = None
         self.output_shape: Shape | None = None
@@ -58,11 +69,15 @@ class Layer:
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.seed = 0
         self.step = 0  # the training step, for layers that draw random numbers
-        self.workspace: Workspace | None = None
+        self.workspace: Workspace | None = None  # the plan's memory; None where no plan owns the layer
+        self.in_place = False  # set by the plan where nobody needs x any more once y is there
+        self.output: Array | None = None  # the last y, kept by models in study mode to be looked at
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
-    def build(self, input_shape: Shape, *, backend: str | None = None, dtype: Any = None, seed: int | None = None) -> None:
+    def build(
+        self, input_shape: Shape, *, backend: str | None = None, dtype: Any = None, seed: int | None = None
+    ) -> None:
         """Create the parameters for inputs of `input_shape`, without the batch axis.
 
         Raises ShapeError, naming the layer, when it cannot work on that shape.
@@ -73,11 +88,19 @@ class Layer:
             self.dtype = np.dtype(dtype)
         if seed is not None:
             self.seed = seed
+        if self.input_rank is not None and len(input_shape) != self.input_rank:
+            raise ShapeError(f"{self.name}: {self._rank_sentence(tuple(input_shape))}")
         self.parameters = []
         self.input_shape = tuple(input_shape)
         self.output_shape = self.compute_output_shape(self.input_shape)
         self._build(self.input_shape)
         self.built = True
+
+    def _rank_sentence(self, input_shape: Shape) -> str:
+        """Why inputs of `input_shape` have the wrong number of axes."""
+        wanted = "images (batch, height, width, channels)" if self.input_rank == 3 else "flat inputs (batch, features)"
+        advice = " Add a Flatten layer in front." if self.input_rank == 1 else ""
+        return f"works on {wanted}, but got inputs of shape {with_batch(input_shape)}.{advice}"
 
     def _build(self, input_shape: Shape) -> None:
         """Create parameters with `add_weight`; most layers have none."""
@@ -97,10 +120,17 @@ class Layer:
         return parameter
 
     def __call__(self, x: Array, training: bool = False) -> Array:
-        """Build for the shape of `x` if that has not been done, then run `forward`."""
+        """Build for the shape and dtype of `x` if that has not been done, then run `forward`.
+
+        Integers are taken as numbers of the layer's dtype, float32 unless it was built for another.  Raises ShapeError
+        when `x` has another shape than the layer was built for.
+        """
+        x = np.asarray(x)
         if not self.built:
-            self.build(x.shape[1:])
-        return self.forward(x, training)
+            self.build(x.shape[1:], dtype=x.dtype if x.dtype == np.float64 else np.float32)
+        if x.shape[1:] != self.input_shape:
+            raise ShapeError(f"{self.name} was built for {with_batch(self.input_shape)}, but got {x.shape}.")
+        return self.forward(x.astype(self.dtype, copy=False), training)
 
     # -- arithmetic ---------------------------------------------------------------------------------------------------
 
@@ -121,6 +151,10 @@ class Layer:
         if self.workspace is None:
             return np.empty(shape, dtype)
         return self.workspace.array(f"{self.name}/{name}", shape, dtype)
+
+    def over(self, dy: Array) -> Array | None:
+        """`out` for a gradient of dy's shape: dy itself under a plan, where nobody reads it again, else new memory."""
+        return dy if self.workspace is not None else None
 
     # -- weights ------------------------------------------------------------------------------------------------------
 
@@ -151,24 +185,32 @@ class Layer:
     # -- configuration ------------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON types: `type(layer)(**layer.get_config())` is the same layer, unbuilt."""
-        return {"name": self.name}
+        """The constructor's arguments, as JSON types: `type(layer)(**layer.get_config())` is the same layer again."""
+        config: dict[str, Any] = {"name": self.name}
+        if self.requested_input_shape is not None:
+            config["input_shape"] = list(self.requested_input_shape)
+        return config
 
-    def check_rank(self, input_shape: Shape, rank: int, what: str) -> None:
-        """Raise ShapeError unless inputs without the batch axis have `rank` axes; `what` describes them in words."""
-        if len(input_shape) != rank:
-            raise ShapeError(f"{self.name} works on {what}, but got inputs of shape {(None, *input_shape)}.")
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
 
 
-def check_windows(layer: Layer, sizes: Callable[[], tuple[int, int]]) -> tuple[int, int]:
-    """Return `sizes()`, with the layer's name in front of the sentence when the windows do not fit."""
+@contextmanager
+def named(layer: Layer, error: type[TinyconvError]) -> Iterator[None]:
+    """Turn a ValueError of the arithmetic into `error` with the layer's name in front of the sentence."""
     try:
-        return sizes()
+        yield
     except ValueError as problem:
-        raise ShapeError(f"{layer.name}: {problem}") from problem
+        raise error(f"{layer.name}: {problem}") from problem
 
 
-def _snake_case(name: str) -> str:
-    """Keras's default names: Conv2D → conv2d, MaxPooling2D → max_pooling2d, BatchNormalization → batch_normalization."""
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+def with_batch(shape: Shape | None) -> tuple[int | None, ...]:
+    """The shape of a batch of inputs of `shape`, with None for the number of them: (28, 28, 1) → (None, 28, 28, 1)."""
+    return (None, *(shape or ()))
+
+
+def default_name(layer: Layer) -> str:
+    """Keras's name for a layer of this kind: conv2d, max_pooling2d, batch_normalization, re_lu."""
+    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", type(layer).__name__)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,211 @@
+"""The plan: how a built model runs its layers, and all the memory that this takes.
+
+    plan = Plan(layers, loss, fuse=True)
+    value, y_pred = plan.loss(x, y, training=True, step=0)      # forward
+    plan.backward_loss()                                        # every parameter's gradient
+
+A plan that fuses
+- runs Conv2D, ReLU and MaxPooling2D in a row as one step, where the backend can;
+- computes a final softmax or sigmoid together with its cross-entropy;
+- lets an activation or a dropout write over its input where nobody reads that again;
+- leaves out the gradient of the data, and of layers before the first one with weights;
+- owns a `Workspace`: for a batch size that it has seen before, a step allocates no arrays.
+
+Without fusing, every layer runs alone, in the order and by the formulas of the book, in memory of its own, and keeps
+its last output to be looked at: study mode.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinyconv.backends import Backend
+from tinyconv.errors import StateError
+from tinyconv.kernels import registry
+from tinyconv.kernels.contract import winner_dtype
+from tinyconv.kernels.workspace import Workspace
+from tinyconv.layers.activated import ActivatedLayer
+from tinyconv.layers.activation import Activation
+from tinyconv.layers.base import Array, Layer, Shape
+from tinyconv.layers.conv2d import Conv2D
+from tinyconv.layers.pooling import MaxPooling2D
+from tinyconv.losses import Loss
+
+
+class ConvReluMaxPool:
+    """One step for a Conv2D, its ReLU and the MaxPooling2D after it; see `kernels.contract.ConvReluMaxPool`."""
+
+    def __init__(self, conv: Conv2D, pool: MaxPooling2D, workspace: Workspace) -> None:
+        self.conv, self.pool, self.workspace = conv, pool, workspace
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """Return the pooled image (n, ph, pw, filters) for x (n, h, w, channels)."""
+        conv, pool = self.conv, self.pool
+        self._x = x
+        y_shape = (len(x), *(pool.output_shape or ()))
+        self._y, self._winners = conv.backend.conv_relu_maxpool.forward(
+            x, conv.kernel.value, None if conv.bias is None else conv.bias.value, pool.pool_size, **self._windows(),
+            out=pool.buffer("y", y_shape), winners=pool.buffer("winners", y_shape, winner_dtype(pool.pool_size)),
+            workspace=self.workspace,
+        )
+        return self._y
+
+    def backward(self, dy: Array) -> Array | None:
+        """Return dx, or None where nobody needs it, and overwrite the convolution's gradients."""
+        conv, pool = self.conv, self.pool
+        need_dx = conv.needs_input_gradient
+        dx = conv.buffer("dx", self._x.shape) if need_dx else None
+        conv.backend.conv_relu_maxpool.backward(
+            dy, self._y, self._winners, self._x, conv.kernel.value, pool.pool_size, **self._windows(), need_dx=need_dx,
+            out=(dx, *conv.weight_gradients()), workspace=self.workspace,
+        )
+        return dx
+
+    def _windows(self) -> dict[str, Any]:
+        pool = self.pool.windows
+        return {**self.conv.windows, "pool_strides": pool["strides"], "pool_padding": pool["padding"]}
+
+
+Step: TypeAlias = Layer | ConvReluMaxPool
+
+
+class Plan:
+    """Runs built layers forward and backward, and computes a loss at their end.
+
+    Arguments:
+        layers: built, for one backend and dtype; the plan takes over their memory.
+        loss: None for a model that only predicts.
+        fuse: False for study mode.
+    """
+
+    def __init__(self, layers: Sequence[Layer], loss: Loss | None, *, fuse: bool) -> None:
+        self.layers, self.fuse = list(layers), fuse
+        self.backend: Backend = self.layers[0].backend
+        self.workspace = Workspace() if fuse else None
+        first = next((i for i, layer in enumerate(layers) if any(p.trainable for p in layer.parameters)), len(layers))
+        for i, layer in enumerate(layers):
+            layer.workspace, layer.output = self.workspace, None
+            layer.needs_input_gradient = not fuse or i > first
+            layer.in_place = fuse and self._may_overwrite(i)
+        self.steps = list(self.layers) if self.workspace is None else self._group(self.workspace)
+        self._loss = loss
+        self._last = _fused_with(loss, self.layers[-1]) if fuse else None  # the loss includes its activation
+
+    # -- planning -----------------------------------------------------------------------------------------------------
+
+    def _may_overwrite(self, index: int) -> bool:
+        """Whether layer `index` can write its output over its input: it is no user's data and nobody reads it again."""
+        if not self.layers[index].may_overwrite_input:
+            return False
+        for before in reversed(self.layers[:index]):
+            if before.reads_output:
+                return False
+            if not before.may_return_input:
+                return True
+        return False
+
+    def _group(self, workspace: Workspace) -> Sequence[Step]:
+        """The layers as steps, with each run of Conv2D, ReLU and MaxPooling2D as one where the backend has it fused."""
+        if registry.default_rung("conv_relu_maxpool", self.backend.name) == "definition":
+            return list(self.layers)
+        steps: list[Step] = []
+        rest = list(self.layers)
+        while rest:
+            size = _conv_relu_maxpool(rest)
+            if size:
+                steps.append(ConvReluMaxPool(rest[0], rest[size - 1], workspace))
+            else:
+                steps.append(rest[0])
+            rest = rest[max(size, 1) :]
+        return steps
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Array, *, training: bool = False, step: int = 0) -> Array:
+        """Return the predictions (n, …) for x (n, …), in the plan's memory: the next call overwrites them."""
+        return self._run(self.steps, x, training, step)
+
+    def backward(self, dy: Array) -> Array | None:
+        """Overwrite every parameter's gradient, for the gradient dy of the predictions; return dx in study mode.
+
+        A plan that fuses writes over dy.
+        """
+        return self._run_back(self.steps, dy)
+
+    def loss(self, x: Array, y: Any, *, training: bool, step: int = 0) -> tuple[float, Array]:
+        """Run forward; return the loss, averaged over the batch, and the predictions, in the plan's memory."""
+        if self._loss is None:
+            raise StateError("The model has no loss: compile it first.")
+        if self._last is None:
+            y_pred = self.forward(x, training=training, step=step)
+            if self._loss.from_logits:
+                value, self._dy = self._loss.on_logits(y, y_pred, backend=self.backend, out=self._loss_buffers(y_pred))
+            else:
+                value, self._dy = self._loss(y, y_pred)
+            return value, y_pred
+        logits = self._last.forward_logits(self._run(self.steps[:-1], x, training, step))
+        value, self._dy = self._loss.on_logits(y, logits, backend=self.backend, out=self._loss_buffers(logits))
+        y_pred = self._last.activation.forward(logits, self._last.activation_buffer(logits), backend=self.backend)
+        return value, y_pred
+
+    def backward_loss(self) -> None:
+        """Overwrite every parameter's gradient, for the last `loss`."""
+        if self._last is None:
+            self._run_back(self.steps, self._dy)
+        else:
+            self._run_back(self.steps[:-1], self._last.backward_logits(self._dy))
+
+    def input_buffer(self, shape: Shape) -> Array:
+        """Memory for data that has to be converted to the layers' dtype first."""
+        dtype = self.layers[0].dtype
+        return np.empty(shape, dtype) if self.workspace is None else self.workspace.array("input", shape, dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the plan holds for batches of the sizes seen so far; 0 in study mode."""
+        return 0 if self.workspace is None else self.workspace.nbytes
+
+    def _run(self, steps: Sequence[Step], x: Array, training: bool, step: int) -> Array:
+        """`x` through all `steps`."""
+        for layer in self.layers:
+            layer.step = step
+        for stage in steps:
+            x = stage.forward(x, training)
+            if self.workspace is None and isinstance(stage, Layer):
+                stage.output = x
+        return x
+
+    def _run_back(self, steps: Sequence[Step], dy: Array | None) -> Array | None:
+        """`dy` back through all `steps`, until one of them says that nobody needs the gradient of its input."""
+        for stage in reversed(steps):
+            if dy is None:
+                break
+            dy = stage.backward(dy)
+        return dy
+
+    def _loss_buffers(self, logits: Array) -> tuple[Array, Array] | None:
+        """Memory for the loss of each example and for the gradient of the logits."""
+        if self.workspace is None:
+            return None
+        losses = self.workspace.array("losses", logits.shape[:1], logits.dtype)
+        return losses, self.workspace.array("dlogits", logits.shape, logits.dtype)
+
+
+def _conv_relu_maxpool(layers: Sequence[Layer]) -> int:
+    """How many layers at the start are a Conv2D, its ReLU and a MaxPooling2D: 2 or 3 of them, or 0."""
+    match layers:
+        case [Conv2D() as conv, MaxPooling2D(), *_] if conv.activation.name == "relu":
+            return 2
+        case [Conv2D() as conv, Activation() as relu, MaxPooling2D(), *_] if (
+            conv.activation.is_linear and relu.activation.name == "relu"
+        ):
+            return 3
+    return 0
+
+
+def _fused_with(loss: Loss | None, last: Layer) -> ActivatedLayer | None:
+    """`last` if it ends in the activation that `loss` can be computed together with."""
+    if isinstance(last, ActivatedLayer) and loss is not None and not loss.from_logits:
+        return last if last.activation.name == loss.fused_activation else None
+    return None
