@@ -1,8 +1,8 @@
 """Dropout compiled: words are made, compared and forgotten in one pass over x, four elements per Philox block.
 
-A piece is worked out in a small buffer that stays in the first-level cache, then copied to its place.  The compiler
-vectorises a loop only when it knows that what it writes is not what it reads next; of `x` and `out`, which may be one
-array, it cannot know that, of `x` and a new buffer it can.
+A piece of x is copied to `out` and worked on there, while it is in the first-level cache.  That is for the compiler: it
+vectorises a loop only when what is written cannot be what is read next, which it sees for one array, and cannot see for
+`x` and `out`, which may overlap.
 """
 
 from typing import Any
@@ -41,16 +41,15 @@ def _forward(x, smallest, scale, seed, stream, step, out):  # type: ignore[no-un
     for piece in numba.prange((size + PIECE - 1) // PIECE):
         start = piece * PIECE
         length = min(PIECE, size - start)
-        y = np.empty(PIECE, x.dtype)
-        x_piece = x[start : start + length]
+        y = out[start : start + length]
+        y[:] = x[start : start + length]
         for block in range(length // 4):
             w0, w1, w2, w3 = four_words(np.uint64(start // 4 + block), seed, stream, step)
             i = 4 * block
-            y[i] = x_piece[i] * scale if w0 >= smallest else zero
-            y[i + 1] = x_piece[i + 1] * scale if w1 >= smallest else zero
-            y[i + 2] = x_piece[i + 2] * scale if w2 >= smallest else zero
-            y[i + 3] = x_piece[i + 3] * scale if w3 >= smallest else zero
+            y[i] = y[i] * scale if w0 >= smallest else zero
+            y[i + 1] = y[i + 1] * scale if w1 >= smallest else zero
+            y[i + 2] = y[i + 2] * scale if w2 >= smallest else zero
+            y[i + 3] = y[i + 3] * scale if w3 >= smallest else zero
         words = four_words(np.uint64((start + length) // 4), seed, stream, step)
         for i in range(length - length % 4, length):  # what is left of the last piece
-            y[i] = x_piece[i] * scale if words[i % 4] >= smallest else zero
-        out[start : start + length] = y[:length]
+            y[i] = y[i] * scale if words[i % 4] >= smallest else zero
