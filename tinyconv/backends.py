@@ -12,13 +12,30 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from tinyconv.errors import ArgumentError, BackendError
-from tinyconv.kernels import registry
+from tinyconv.kernels import contract, registry
 
 DEFAULT = "numba"
 
 
 class Backend:
     """One backend by name; `backend.<operation>` is the rung it uses (see `tinyconv.kernels.contract`)."""
+
+    conv2d: contract.Conv2D
+    maxpool2d: contract.MaxPool2D
+    avgpool2d: contract.AvgPool2D
+    dense: contract.Dense
+    relu: contract.Activation
+    sigmoid: contract.Activation
+    tanh: contract.Activation
+    softmax: contract.Activation
+    softmax_cross_entropy: contract.SoftmaxCrossEntropy
+    sigmoid_cross_entropy: contract.SigmoidCrossEntropy
+    dropout: contract.Dropout
+    batchnorm: contract.BatchNorm
+    philox: contract.Philox
+    adam: contract.Adam
+    sgd: contract.SGD
+    conv_relu_maxpool: contract.ConvReluMaxPool
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -51,7 +51,7 @@ class Sequential:
 
     Attributes:
         layers: the layers, without the input layer.
-        optimizer, loss, metrics: what `compile` was given, as objects; None and [] before.
+        optimizer, loss, metrics: what `compile` was given, as objects.
         history: of the last `fit`.
         epochs_seen: epochs of training so far; the shuffle stream's step.
         stop_training: a callback sets it to end the training after the epoch.
@@ -71,12 +71,12 @@ class Sequential:
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.fuse = fuse
         self.layers: list[Layer] = []
-        self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
         self.metrics: list[Metric] = []
         self.history: History | None = None
         self.epochs_seen = 0
         self.stop_training = False
+        self._optimizer: Optimizer | None = None
+        self._loss: Loss | None = None
         self._input_shape: Shape | None = None  # without the batch axis; None until it is known
         self._flat: FlatParameters | None = None
         self._plan: Plan | None = None
@@ -135,14 +135,14 @@ class Sequential:
         shape = _sizes(input_shape[1:] if len(input_shape) and input_shape[0] is None else input_shape)
         if self._input_shape is not None and self._input_shape != shape:
             raise StateError(
-                f"{self.name} works on inputs of shape {with_batch(self._input_shape)}; make another one for "
+                f"{self.name} works on inputs of shape {self.input_shape}; make another one for "
                 f"{with_batch(shape)}."
             )
         if self._input_shape is None:
             self._input_shape = shape
             try:
                 for i, layer in enumerate(self.layers):
-                    self._build_layer(layer, self.layers[i - 1].output_shape or () if i else shape)
+                    self._build_layer(layer, self.layers[i - 1].output_shape if i else shape)
             except ShapeError:
                 self._input_shape = None
                 raise
@@ -155,13 +155,13 @@ class Sequential:
         return self._input_shape is not None and bool(self.layers)
 
     @property
-    def input_shape(self) -> tuple[int | None, ...]:
+    def input_shape(self) -> tuple[Any, ...]:
         """Shape of a batch of inputs, as in Keras: (None, height, width, channels)."""
         self._require_built()
-        return with_batch(self._input_shape)
+        return with_batch(self._input_shape or ())
 
     @property
-    def output_shape(self) -> tuple[int | None, ...]:
+    def output_shape(self) -> tuple[Any, ...]:
         """Shape of a batch of outputs, as in Keras: (None, classes)."""
         self._require_built()
         return with_batch(self.layers[-1].output_shape)
@@ -215,9 +215,28 @@ class Sequential:
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
         self.metrics = [get_metric(metric) for metric in metrics or ()]
-        self.optimizer, self.loss, self._plan = optimizer, loss, None
+        self._optimizer, self._loss, self._plan = optimizer, loss, None
         if self.built:
             optimizer.build(self.parameters, self.backend)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` has been called."""
+        return self._optimizer is not None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What updates the weights; raises StateError before `compile`."""
+        if self._optimizer is None:
+            raise StateError(f"{self.name} does not know how to train yet: call compile(optimizer, loss) first.")
+        return self._optimizer
+
+    @property
+    def loss(self) -> Loss:
+        """What training makes small; raises StateError before `compile`."""
+        if self._loss is None:
+            raise StateError(f"{self.name} has no loss yet: call compile(optimizer, loss) first.")
+        return self._loss
 
     @property
     def metrics_names(self) -> list[str]:
@@ -259,13 +278,12 @@ class Sequential:
     def train_on_batch(self, x: Any, y: Any) -> list[float]:
         """Take one step; return the loss and the metrics of the batch before it, in the order of `metrics_names`."""
         values = self.loss_and_gradients(x, y)
-        self._require_compiled().apply_gradients()
+        self.optimizer.apply_gradients()
         return values
 
     def test_on_batch(self, x: Any, y: Any) -> list[float]:
         """Return loss and metrics of one batch, in the order of `metrics_names`."""
-        self._require_compiled()
-        return self._loss(self._batch(x), y, training=False)
+        return self._run_loss(self._batch(x), y, training=False)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Return the predictions (n, …) of one batch."""
@@ -276,8 +294,7 @@ class Sequential:
 
         Raises DataError for labels that do not fit, ShapeError for such inputs, and StateError before `compile`.
         """
-        self._require_compiled()
-        values = self._loss(self._batch(x), y, training=training)
+        values = self._run_loss(self._batch(x), y, training=training)
         self.plan.backward_loss()
         for parameter, regularizer in self._penalties():
             regularizer.add_gradient(parameter.value, parameter.gradient)
@@ -304,7 +321,7 @@ class Sequential:
         self._require_built()
         self._connect()
         if self._plan is None or self._plan.fuse != self.fuse:
-            self._plan = Plan(self.layers, self.loss, fuse=self.fuse)
+            self._plan = Plan(self.layers, self._loss, fuse=self.fuse)
         return self._plan
 
     def check_inputs(self, x: Any) -> Array:
@@ -313,25 +330,25 @@ class Sequential:
         Images without a channel axis (n, height, width) get one when the model expects images of one channel.  Raises
         DataError when `x` is no array of numbers, ShapeError, naming the first layer, when its shape does not fit.
         """
-        x = np.asarray(x)
-        if x.dtype.kind not in "fiub":
-            raise DataError(f"Inputs must be numbers, but got an array of {x.dtype}.")
+        batch: Array = np.asarray(x)
+        if batch.dtype.kind not in "fiub":
+            raise DataError(f"Inputs must be numbers, but got an array of {batch.dtype}.")
         if not self.layers:
             raise StateError(f"{self.name} has no layers: add some.")
         first = self.layers[0]
         if not self.built:
-            if x.ndim == 3 and first.input_rank == 3:
-                x = x[..., None]
-            self.build(x.shape[1:])
-        wanted = self._input_shape
-        if x.shape[1:] != wanted and (*x.shape[1:], 1) == wanted:
-            x = x[..., None]
-        if x.shape[1:] != wanted:
-            advice = " Put the batch axis in front: x[None]." if x.shape == wanted else ""
-            raise ShapeError(f"{first.name}: works on inputs of shape {self.input_shape}, but got {x.shape}.{advice}")
-        if not len(x):
-            raise DataError(f"{self.name} got a batch without any inputs, of shape {x.shape}.")
-        return x
+            if batch.ndim == 3 and first.input_rank == 3:
+                batch = batch[..., None]
+            self.build(batch.shape[1:])
+        wanted = self.input_shape[1:]
+        if batch.shape[1:] != wanted and (*batch.shape[1:], 1) == wanted:
+            batch = batch[..., None]
+        if batch.shape[1:] != wanted:
+            advice = " Put the batch axis in front: x[None]." if batch.shape == wanted else ""
+            raise ShapeError(f"{first.name} works on inputs of shape {(None, *wanted)}, but got {batch.shape}.{advice}")
+        if not len(batch):
+            raise DataError(f"{self.name} got a batch without any inputs, of shape {batch.shape}.")
+        return batch
 
     # -- files --------------------------------------------------------------------------------------------------------
 
@@ -403,7 +420,7 @@ class Sequential:
 
     def _flowing_shape(self) -> Shape:
         """The shape that the next layer gets."""
-        return (self.layers[-1].output_shape if self.layers else self._input_shape) or ()
+        return self.layers[-1].output_shape if self.layers else self._input_shape or ()
 
     def _forget(self) -> None:
         """Other layers than before: the flat buffers and the plan must be made anew."""
@@ -413,20 +430,20 @@ class Sequential:
         """Move the parameters to flat buffers, and show them to the optimizer, if that has not been done."""
         if self._flat is None:
             self._flat = FlatParameters(self.weights)
-            if self.optimizer is not None:
-                self.optimizer.build(self._flat, self.backend)
+            if self._optimizer is not None:
+                self._optimizer.build(self._flat, self.backend)
         return self._flat
 
     def _batch(self, x: Any) -> Array:
         """`x`, checked and in the model's dtype."""
-        x = self.check_inputs(x)
-        if x.dtype == self.dtype:
-            return x
-        batch = self.plan.input_buffer(x.shape)
-        np.copyto(batch, x, casting="unsafe")
-        return batch
+        batch = self.check_inputs(x)
+        if batch.dtype == self.dtype:
+            return batch
+        converted = self.plan.input_buffer(batch.shape)
+        np.copyto(converted, batch, casting="unsafe")
+        return converted
 
-    def _loss(self, x: Array, y: Any, *, training: bool) -> list[float]:
+    def _run_loss(self, x: Array, y: Any, *, training: bool) -> list[float]:
         """Run forward; return the loss with the penalties, and the metrics."""
         value, y_pred = self.plan.loss(x, y, training=training, step=self._step)
         value += sum(regularizer.penalty(parameter.value) for parameter, regularizer in self._penalties())
@@ -439,18 +456,13 @@ class Sequential:
     @property
     def _step(self) -> int:
         """Steps of training so far."""
-        return 0 if self.optimizer is None else self.optimizer.iterations
+        return 0 if self._optimizer is None else self._optimizer.iterations
 
     def _require_built(self) -> None:
         if not self.built:
             raise StateError(
                 f"{self.name} has no weights yet: give its first layer an input_shape, or call build or fit."
             )
-
-    def _require_compiled(self) -> Optimizer:
-        if self.optimizer is None:
-            raise StateError(f"{self.name} does not know how to train yet: call compile(optimizer, loss) first.")
-        return self.optimizer
 
 
 def load_model(path: str | PathLike[str], *, backend: str | None = None) -> Sequential:

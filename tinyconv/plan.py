@@ -43,7 +43,7 @@ class ConvReluMaxPool:
         """Return the pooled image (n, ph, pw, filters) for x (n, h, w, channels)."""
         conv, pool = self.conv, self.pool
         self._x = x
-        y_shape = (len(x), *(pool.output_shape or ()))
+        y_shape = (len(x), *pool.output_shape)
         self._y, self._winners = conv.backend.conv_relu_maxpool.forward(
             x, conv.kernel.value, None if conv.bias is None else conv.bias.value, pool.pool_size, **self._windows(),
             out=pool.buffer("y", y_shape), winners=pool.buffer("winners", y_shape, winner_dtype(pool.pool_size)),
@@ -112,12 +112,13 @@ class Plan:
         steps: list[Step] = []
         rest = list(self.layers)
         while rest:
-            size = _conv_relu_maxpool(rest)
-            if size:
-                steps.append(ConvReluMaxPool(rest[0], rest[size - 1], workspace))
+            match = _conv_relu_maxpool(rest)
+            if match is None:
+                steps.append(rest.pop(0))
             else:
-                steps.append(rest[0])
-            rest = rest[max(size, 1) :]
+                conv, pool, size = match
+                steps.append(ConvReluMaxPool(conv, pool, workspace))
+                rest = rest[size:]
         return steps
 
     # -- running ------------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ class Plan:
     def loss(self, x: Array, y: Any, *, training: bool, step: int = 0) -> tuple[float, Array]:
         """Run forward; return the loss, averaged over the batch, and the predictions, in the plan's memory."""
         if self._loss is None:
-            raise StateError("The model has no loss: compile it first.")
+            raise StateError("The model has no loss yet: call compile(optimizer, loss) first.")
         if self._last is None:
             y_pred = self.forward(x, training=training, step=step)
             if self._loss.from_logits:
@@ -192,16 +193,19 @@ class Plan:
         return losses, self.workspace.array("dlogits", logits.shape, logits.dtype)
 
 
-def _conv_relu_maxpool(layers: Sequence[Layer]) -> int:
-    """How many layers at the start are a Conv2D, its ReLU and a MaxPooling2D: 2 or 3 of them, or 0."""
+def _conv_relu_maxpool(layers: Sequence[Layer]) -> tuple[Conv2D, MaxPooling2D, int] | None:
+    """The Conv2D and the MaxPooling2D, if `layers` begin with those and a ReLU between, and how many layers that are.
+
+    The ReLU is the activation of the Conv2D, or a layer of its own.
+    """
     match layers:
-        case [Conv2D() as conv, MaxPooling2D(), *_] if conv.activation.name == "relu":
-            return 2
-        case [Conv2D() as conv, Activation() as relu, MaxPooling2D(), *_] if (
+        case [Conv2D() as conv, MaxPooling2D() as pool, *_] if conv.activation.name == "relu":
+            return conv, pool, 2
+        case [Conv2D() as conv, Activation() as relu, MaxPooling2D() as pool, *_] if (
             conv.activation.is_linear and relu.activation.name == "relu"
         ):
-            return 3
-    return 0
+            return conv, pool, 3
+    return None
 
 
 def _fused_with(loss: Loss | None, last: Layer) -> ActivatedLayer | None:

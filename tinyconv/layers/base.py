@@ -31,13 +31,13 @@ class Parameter:
     """One weight of a layer: its value, its gradient, and whether training changes it.
 
     `value` and `gradient` are arrays of one shape; a model makes them views of its flat buffers.  A parameter that is
-    not trainable (a moving average) has gradient None.
+    not trainable (a moving average) has an empty gradient.
     """
 
     def __init__(self, name: str, value: Array, trainable: bool, regularizer: Regularizer | None) -> None:
         self.name = name
         self.value = value
-        self.gradient: Array | None = np.zeros_like(value) if trainable else None
+        self.gradient: Array = np.zeros_like(value) if trainable else np.empty(0, value.dtype)
         self.trainable = trainable
         self.regularizer = regularizer
 
@@ -62,8 +62,8 @@ class Layer:
         self.built = False
         self.owned = False  # by a model; a layer belongs to one only
         self.requested_input_shape = None if input_shape is None else tuple(input_shape)
-        self.input_shape: Shape | None = None
-        self.output_shape: Shape | None = None
+        self.input_shape: Shape = ()  # both without the batch axis, and known once the layer is built
+        self.output_shape: Shape = ()
         self.needs_input_gradient = True  # false for a model's first layer: nobody asks for the gradient of the data
         self.backend = backends.Backend("numpy")
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
@@ -205,9 +205,9 @@ def named(layer: Layer, error: type[TinyconvError]) -> Iterator[None]:
         raise error(f"{layer.name}: {problem}") from problem
 
 
-def with_batch(shape: Shape | None) -> tuple[int | None, ...]:
+def with_batch(shape: Shape) -> tuple[Any, ...]:
     """The shape of a batch of inputs of `shape`, with None for the number of them: (28, 28, 1) → (None, 28, 28, 1)."""
-    return (None, *(shape or ()))
+    return (None, *shape)
 
 
 def default_name(layer: Layer) -> str:

@@ -99,7 +99,7 @@ class Conv2D(ActivatedLayer):
             out=self.buffer("dx", self._x.shape), workspace=self.workspace,
         )
 
-    def weight_gradients(self) -> tuple[Array | None, Array | None]:
+    def weight_gradients(self) -> tuple[Array, Array]:
         """Where dw and db go; without a bias, db goes to memory that nobody reads."""
         db = self.buffer("unused_db", (self.filters,)) if self.bias is None else self.bias.gradient
         return self.kernel.gradient, db

@@ -60,11 +60,11 @@ class Reshape(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return x as (n, *output_shape); a view where possible."""
-        return x.reshape(len(x), *(self.output_shape or ()))
+        return x.reshape(len(x), *self.output_shape)
 
     def backward(self, dy: Array) -> Array | None:
         """Return dy as (n, *input_shape)."""
-        return dy.reshape(len(dy), *(self.input_shape or ()))
+        return dy.reshape(len(dy), *self.input_shape)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON types."""
