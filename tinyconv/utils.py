@@ -25,7 +25,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     given = np.asarray(x)
     if given.size == 0 and num_classes is None:
         raise DataError("to_categorical got no labels, so it needs num_classes.")
-    if given.dtype.kind not in "biuf" or (given.dtype.kind == "f" and not np.all(np.mod(given, 1) == 0)):
+    if given.dtype.kind not in "biuf" or not (np.isfinite(given) & (given == np.floor(given))).all():
         raise DataError(f"Labels must be whole numbers, but to_categorical got {_excerpt(given)}.")
     labels = given.astype(np.int64)
     classes = int(labels.max()) + 1 if num_classes is None else whole_number(num_classes, "num_classes", minimum=1)
@@ -53,7 +53,7 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> Array:
 
 
 def set_random_seed(seed: int) -> None:
-    """Set the seed of models that are not given one, and those of Python's and NumPy's global generators, as Keras does.
+    """Set the seed of models that are not given one, and of Python's and NumPy's global generators, as Keras does.
 
     Raises ArgumentError unless `seed` is a whole number in 0 … 2³² - 1.
     """

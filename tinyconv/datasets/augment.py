@@ -34,7 +34,8 @@ class Augment:
         width_shift_range, height_shift_range: a fraction of the image below 1, pixels from 1 on; uniform in ± this.
             Without rotation, shear and zoom, shifts are whole pixels: images are moved, not blurred.
         shear_range: degrees, uniform in ± this.
-        zoom_range: (smallest, largest), or z for (1 - z, 1 + z), drawn for rows and columns; above 1 shrinks what is seen.
+        zoom_range: (smallest, largest), or z for (1 - z, 1 + z), drawn for rows and for columns; a zoom above 1 makes
+            what is seen smaller.
         horizontal_flip: mirror half of the images.
 
     Raises ArgumentError for values out of range.
@@ -65,7 +66,7 @@ class Augment:
         Raises ShapeError when `x` is not (n, height, width, channels).
         """
         if x.ndim != 4:
-            raise ShapeError(f"Augment works on images (n, height, width, channels), but got an array of shape {x.shape}.")
+            raise ShapeError(f"Augment works on images (n, height, width, channels), but got the shape {x.shape}.")
         drawn = random.uniform(key, (len(x), 7))
         mirrored = (drawn[:, 6] < 0.5) & self.horizontal_flip
         if self.rotation_range or self.shear_range or self._zoom_limits() != (1, 1):
@@ -115,7 +116,9 @@ def _move(x: Array, shifts: Array, mirrored: Array) -> Array:
     rows = np.clip(np.arange(height) + shifts[:, :1], 0, height - 1)  # (n, h)
     columns = np.where(mirrored[:, np.newaxis], np.arange(width)[::-1], np.arange(width))
     columns = np.clip(columns + shifts[:, 1:], 0, width - 1)  # (n, w)
-    return x[np.arange(n)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis], columns[:, np.newaxis, :]].astype(np.float32)
+    image = np.arange(n)[:, np.newaxis, np.newaxis]
+    moved: Array = x[image, rows[:, :, np.newaxis], columns[:, np.newaxis, :]]  # (n, h, w, c)
+    return moved.astype(np.float32)
 
 
 def _warp(x: Array, matrices: Array, offsets: Array, mirrored: Array) -> Array:
@@ -154,7 +157,8 @@ def _warp_piece(x: Array, matrices: Array, offsets: Array, mirrored: Array, out:
     pixels = x.reshape(n * height * width, channels).astype(np.float32, copy=False)
 
     def mix(first: Array, second: Array, share: Array) -> Array:
-        return first + share[..., np.newaxis] * (second - first)
+        mixed: Array = first + share[..., np.newaxis] * (second - first)
+        return mixed
 
     above = mix(pixels[corner], pixels[corner + to_right], across)  # (n, h, w, c)
     corner += to_below

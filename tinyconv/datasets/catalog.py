@@ -54,7 +54,9 @@ def load(name: str | os.PathLike[str], **folder_options: Any) -> Dataset:
     if known is None:
         if isinstance(name, os.PathLike) or os.sep in name or "/" in name or Path(name).is_dir():
             return image_folder.load(name, **folder_options)
-        raise ArgumentError(f"There is no dataset {name!r}. {suggestion(name, names())} Or give the path of an image folder.")
+        raise ArgumentError(
+            f"There is no dataset {name!r}. {suggestion(name, names())} Or give the path of an image folder."
+        )
     if folder_options:
         raise ArgumentError(f"{', '.join(folder_options)}: only an image folder takes such options, not {known}.")
     module = _MODULES[known]

@@ -25,7 +25,7 @@ CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 
 Array = np.ndarray[Any, Any]
 
-_BATCHES = tuple(f"data_batch_{number}.bin" for number in range(1, 6)) + ("test_batch.bin",)
+_BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 _BATCH_IMAGES = 10_000
 _RECORD = 1 + 3 * 32 * 32  # the label, then the red, green and blue planes
 _MAX_JPEG = 1 << 20

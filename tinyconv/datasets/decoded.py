@@ -37,8 +37,8 @@ def images_and_labels(key: str, decode: Callable[[], Split]) -> Split:
 def _read(path: Path) -> Split | None:
     """What is in the file, or None if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["x"], file["y"]
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return arrays["x"], arrays["y"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

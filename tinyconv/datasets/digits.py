@@ -42,8 +42,8 @@ def files() -> tuple[DataFile[Any], ...]:
 
 
 def _enlarge(images: Array) -> Array:
-    """Return 8×8 images of 0 … 16 as 28×28 uint8: bilinear interpolation, once along each axis, and padding."""
-    at = np.clip((np.arange(24) + 0.5) / 3 - 0.5, 0, 7)  # the middle of each new pixel, in old pixels
+    """Return 8×8 images of 0 … 16 as 28×28 uint8: bilinear interpolation, towards 0 at the border, and padding."""
+    at = (np.arange(24) + 0.5) / 3 - 0.5  # the middle of each new pixel, in old pixels
     weights = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(8)))  # (24, 8)
     large = weights @ images @ weights.T  # (n, 24, 24)
     return np.pad(np.rint(large * (255 / 16)).astype(np.uint8), ((0, 0), (2, 2), (2, 2)))

@@ -72,7 +72,9 @@ def load(file: DataFile[T]) -> T:
     try:
         with lock.exclusive(cached.parent):
             return _download(file, cached)
-    except PermissionError as problem:
+    except DownloadError:
+        raise
+    except OSError as problem:
         raise DownloadError(
             f"{file.name} cannot be saved in {cached.parent} ({problem.strerror}). Set TINYCONV_CACHE to a folder that "
             "you may write to."
@@ -108,7 +110,7 @@ def _download(file: DataFile[T], target: Path) -> T:
         except PermissionError:
             raise
         except (OSError, DataError) as problem:  # what Requests raises is an OSError
-            failures.append(f"{mirror + file.name}: {str(problem).replace(str(part), 'what it sent')}")
+            failures.append(f"{mirror + file.name}: {_reason(problem).replace(str(part), 'what it sent').rstrip('.')}")
         finally:
             part.unlink(missing_ok=True)
     raise DownloadError(_by_hand(file, target, failures))
@@ -121,6 +123,21 @@ def _transfer(url: str, path: Path) -> None:
     with ExitStack() as stack:
         watch = _Watch(url, stack)
         pooch.HTTPDownloader(progressbar=watch, chunk_size=_CHUNK, timeout=_TIMEOUT)(url, str(path), None)
+
+
+def _reason(problem: Exception) -> str:
+    """What went wrong with a mirror, without the inner life of Requests."""
+    from requests import exceptions
+
+    if isinstance(problem, exceptions.HTTPError) and problem.response is not None:
+        return f"it answered {problem.response.status_code} {problem.response.reason}"
+    if isinstance(problem, exceptions.Timeout):
+        return f"it sent nothing for {_TIMEOUT} seconds"
+    if isinstance(problem, exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    if isinstance(problem, exceptions.ConnectionError):
+        return "it cannot be reached"
+    return str(problem)
 
 
 class _Watch:
@@ -155,9 +172,12 @@ def _by_hand(file: DataFile[T], target: Path, failures: list[str]) -> str:
     """The sentences of a DownloadError: what was tried, and how to get the file without tinyconv."""
     what = f"{file.folder}/{file.name}"
     if not file.mirrors:
-        return f"{what} cannot be downloaded: put it into {target.parent}, or set TINYCONV_DATA to a folder that has {what}."
+        return (
+            f"{what} cannot be downloaded. Put it into {target.parent}, or set TINYCONV_DATA to a folder that has "
+            f"{what}."
+        )
     return (
-        f"{what} could not be downloaded. Tried: {'; '.join(failures)}. To do it by hand, get one of these addresses with a "
-        f"browser and save it as {target}, or set TINYCONV_DATA to a folder that has {what}. "
+        f"{what} could not be downloaded. Tried: {'; '.join(failures)}. To do it by hand, get one of these addresses "
+        f"with a browser and save it as {target}, or set TINYCONV_DATA to a folder that has {what}. "
         'The dataset "digits" needs no download.'
     )

@@ -17,13 +17,18 @@ from hashlib import sha256 as new_sha256
 from math import prod
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from tinyconv.errors import ArgumentError, DataError
 
 Array = np.ndarray[Any, Any]
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
@@ -44,11 +49,13 @@ def read(path: str | PathLike[str], *, sha256: str | None = None, max_bytes: int
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            stream: IO[bytes] = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else file
+            stream = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else file
             header, dtype, shape = _read_header(stream, path)
             content = _read_content(stream, path, shape, dtype.itemsize, max_bytes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        raise DataError(f"{path} is damaged: it cannot be decompressed ({problem}). Delete it and get it again.") from problem
+        raise DataError(
+            f"{path} is damaged: it cannot be decompressed ({problem}). Delete it and get it again."
+        ) from problem
     except OSError as problem:
         raise DataError(f"{path} cannot be read: {problem.strerror or problem}.") from problem
     if sha256 is not None:
@@ -76,7 +83,7 @@ def write(path: str | PathLike[str], array: Array) -> None:
     Path(path).write_bytes(gzip.compress(content, mtime=0) if str(path).endswith(".gz") else content)
 
 
-def _read_header(stream: IO[bytes], path: Path) -> tuple[bytes, np.dtype[Any], tuple[int, ...]]:
+def _read_header(stream: _Readable, path: Path) -> tuple[bytes, np.dtype[Any], tuple[int, ...]]:
     """Return the header's bytes, and the dtype and shape they declare."""
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not 1 <= magic[3] <= _MAX_AXES:
@@ -94,7 +101,7 @@ def _read_header(stream: IO[bytes], path: Path) -> tuple[bytes, np.dtype[Any], t
 
 
 def _read_content(
-    stream: IO[bytes], path: Path, shape: tuple[int, ...], item_size: int, max_bytes: int
+    stream: _Readable, path: Path, shape: tuple[int, ...], item_size: int, max_bytes: int
 ) -> bytearray:
     """Return exactly the bytes that the header declares."""
     declared = prod(shape) * item_size
@@ -107,7 +114,8 @@ def _read_content(
         chunk = stream.read(min(_CHUNK, declared - len(content)))
         if not chunk:
             raise DataError(
-                f"{path} is truncated: it declares the shape {shape}, that is {declared:,} bytes, but has {len(content):,}."
+                f"{path} is truncated: it declares the shape {shape}, that is {declared:,} bytes, "
+                f"but has {len(content):,}."
             )
         content += chunk
     if stream.read(1):

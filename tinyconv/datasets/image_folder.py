@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,6 @@ from tinyconv.datasets import images, progress
 from tinyconv.datasets.dataset import Dataset, Split
 from tinyconv.datasets.images import ColorMode
 from tinyconv.errors import DataError
-
-Array = np.ndarray[Any, Any]
 
 _HELD_OUT_NAMES = ("test", "validation", "val")
 
@@ -113,20 +110,17 @@ def _shuffled(pictures: list[tuple[Path, int]], seed: int, stream: str) -> list[
 
 def _decode(pictures: list[tuple[Path, int]], image_size: tuple[int, int], color_mode: ColorMode) -> Split:
     """Return (images (n, h, w, c) uint8, labels (n,)); Pillow decodes outside of Python's lock, hence the threads."""
+    height, width = images.check_size(image_size)
+    shape = (len(pictures), height, width, 1 if color_mode == "grayscale" else 3)
+    try:
+        x = np.empty(shape, np.uint8)
+    except (MemoryError, ValueError) as problem:
+        raise DataError(f"{len(pictures)} pictures of {height}×{width} pixels do not fit into memory.") from problem
 
-    def read(path: Path) -> Array:
-        pixels = images.read(path, image_size=image_size, color_mode=color_mode)
-        advance(1)
-        return pixels
+    def read(place: int) -> None:
+        x[place] = images.read(pictures[place][0], image_size=(height, width), color_mode=color_mode)
 
     with progress.bar("reading pictures", len(pictures)) as advance, ThreadPoolExecutor() as pool:
-        try:
-            arrays = list(pool.map(read, [path for path, _ in pictures]))
-        except DataError:
-            pool.shutdown(cancel_futures=True)
-            raise
-    labels = np.array([label for _, label in pictures], np.int64)
-    if not arrays:
-        channels = 1 if color_mode == "grayscale" else 3
-        return np.empty((0, *image_size, channels), np.uint8), labels
-    return np.stack(arrays), labels
+        for _ in pool.map(read, range(len(pictures))):
+            advance(1)
+    return x, np.array([label for _, label in pictures], np.int64)

@@ -1,4 +1,4 @@
-"""One picture file as an array: any common format, transparent, with a palette, 16-bit, turned by its camera, or damaged."""
+"""One picture file as an array: of any common format, transparent, with a palette, of 16 bits, turned, or damaged."""
 
 from os import PathLike
 from pathlib import Path
@@ -49,19 +49,28 @@ def read(
     except Exception as problem:  # damaged files make Pillow's decoders raise almost anything
         raise DataError(f"{name} cannot be read as a picture: {problem}") from problem
     if image_size is not None:
-        flat = flat.resize(_width_height(image_size), Image.Resampling.BILINEAR)
+        height, width = check_size(image_size)
+        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(flat)
     return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
 
 
 def resize(images: Array, image_size: tuple[int, int]) -> Array:
     """Return images (n, h, w, c) uint8, c = 1 or 3, stretched to (height, width) by bilinear interpolation."""
-    size = _width_height(image_size)
-    result = np.empty((len(images), size[1], size[0], images.shape[3]), np.uint8)
+    height, width = check_size(image_size)
+    result = np.empty((len(images), height, width, images.shape[3]), np.uint8)
     for image, place in zip(images, result, strict=True):
         picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-        place[...] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).reshape(place.shape)
+        place[...] = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)).reshape(place.shape)
     return result
+
+
+def check_size(image_size: Any) -> tuple[int, int]:
+    """Return (height, width) of an `image_size`; raises ArgumentError when it is not two numbers of pixels."""
+    try:
+        return pair(image_size, "image_size")
+    except (TypeError, ValueError) as problem:
+        raise ArgumentError(f"image_size must be (height, width) in pixels, but got {image_size!r}.") from problem
 
 
 def _flatten(image: Image.Image, color_mode: ColorMode) -> Image.Image:
@@ -77,12 +86,3 @@ def _flatten(image: Image.Image, color_mode: ColorMode) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if color_mode == "grayscale" else "RGB")
-
-
-def _width_height(image_size: tuple[int, int]) -> tuple[int, int]:
-    """Pillow's order of (height, width), checked."""
-    try:
-        height, width = pair(image_size, "image_size")
-    except (TypeError, ValueError) as problem:
-        raise ArgumentError(f"image_size must be (height, width) in pixels, but got {image_size!r}.") from problem
-    return width, height
