@@ -1,0 +1,75 @@
+"""All commands under one name, and what happens when one fails: a sentence, an exit code, no traceback."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tinyconv import __version__
+from tinyconv.cli import data, doctor, evaluate, gradcheck, predict, summary, train, zoo
+from tinyconv.errors import TinyconvError
+
+FAILURE, INTERRUPTED = 1, 130
+
+
+class _Sentences(TyperGroup):
+    """A group of commands whose errors become one sentence on standard error; with --debug, after the traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TinyconvError as problem:
+            sentence, code = str(problem), problem.exit_code
+        except KeyboardInterrupt:
+            sentence, code = "Interrupted.", INTERRUPTED
+        except MemoryError as problem:
+            sentence, code = f"There is not enough memory ({problem}); try a smaller --batch-size.", FAILURE
+        except OSError as problem:
+            sentence, code = f"{problem}.", FAILURE
+        _show_traceback_if_wanted(ctx)
+        typer.echo(f"tinyconv: {sentence}", err=True)
+        raise typer.Exit(code)
+
+
+def _show_traceback_if_wanted(ctx: Any) -> None:
+    if ctx.params.get("debug"):
+        import traceback
+
+        traceback.print_exc()
+
+
+app = typer.Typer(
+    cls=_Sentences,
+    help="Convolutional networks, written from scratch: train them, test them, look inside.",
+    epilog="Start with: tinyconv train",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """Options that stand before the command; typer keeps them in the context."""
+
+
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(summary.summary)
+app.command()(gradcheck.gradcheck)
+app.add_typer(data.app, name="data")
+app.command()(zoo.zoo)
+app.command()(doctor.doctor)

@@ -1,0 +1,203 @@
+"""One training from the command line: planned, started or resumed, trained, tested, and told about."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from tinyconv import random, zoo
+from tinyconv.callbacks import Callback, ReduceLROnPlateau
+from tinyconv.cli import sources
+from tinyconv.datasets import Augment, Dataset
+from tinyconv.errors import ArgumentError
+from tinyconv.models import Sequential
+from tinyconv.training.data import split
+from tinyconv.training.history import History
+from tinyconv.training.run_folder import RunFolder
+
+PATIENCE = 3  # epochs without a better validation loss before ReduceLROnPlateau acts
+GENTLE = {"rotation_range": 10, "zoom_range": 0.1, "width_shift_range": 0.1, "height_shift_range": 0.1}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides how a run goes: its folder's config.json, and what resuming it needs."""
+
+    model: str
+    data: str
+    classes: Sequence[str] | None
+    epochs: int
+    batch_size: int
+    validation_split: float
+    seed: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    augment: Mapping[str, Any]
+    reduce_on_plateau: bool
+    limit_steps: int | None
+    fuse: bool
+    backend: str | None
+
+
+def plan(entry: zoo.ZooEntry, given: Mapping[str, Any], *, epochs: int | None, backend: str | None) -> Plan:
+    """What the user gave, and what the network's lesson did where nothing was given."""
+    data = given.get("data", entry.dataset)
+    if data is None:
+        raise ArgumentError(f"{entry.name} learns from pictures of your own, in one folder per class: give it as --data.")
+    limit = given.get("limit_steps")
+    if limit is not None and limit < 1:
+        raise ArgumentError(f"--limit-steps must be at least 1, but got {limit}.")
+    wanted = given.get("augment")
+    augment = dict(entry.augment) or GENTLE if wanted else entry.augment if wanted is None else {}
+    return Plan(
+        model=entry.name, data=str(data), classes=given.get("classes"),
+        epochs=entry.epochs if epochs is None else epochs,
+        batch_size=given.get("batch_size", entry.batch_size),
+        validation_split=given.get("validation_split", entry.validation_split),
+        seed=given.get("seed", 0),
+        optimizer=given.get("optimizer", entry.optimizer),
+        learning_rate=given.get("learning_rate", entry.learning_rate),
+        schedule=given.get("schedule", entry.schedule),
+        augment=augment, reduce_on_plateau=entry.reduce_on_plateau, limit_steps=limit,
+        fuse=given.get("fuse", True), backend=backend,
+    )
+
+
+def start(recipe: Plan, folder: Path | None) -> "Session":
+    """A new run; its folder is made last, when nothing else can be wrong."""
+    dataset = _load(recipe)
+    model = zoo.build(
+        recipe.model, input_shape=dataset.image_shape, classes=len(dataset.class_names), backend=recipe.backend,
+        seed=recipe.seed, fuse=recipe.fuse, optimizer=recipe.optimizer, learning_rate=recipe.learning_rate,
+        schedule=recipe.schedule,
+    )
+    run = RunFolder(folder or sources.new_run(recipe.model, recipe.data))
+    run.create({**asdict(recipe), "class_names": list(dataset.class_names)})
+    return Session(recipe, run, model, dataset, run.callbacks(*_callbacks(recipe)), History())
+
+
+def resume(folder: Path | None, *, epochs: int | None, backend: str | None) -> "Session":
+    """The run in `folder`, or the latest, after its last whole epoch."""
+    run = RunFolder(folder or sources.latest_run())
+    config = run.config
+    try:
+        recipe = Plan(**{name: value for name, value in config.items() if name != "class_names"})
+    except TypeError as problem:
+        raise ArgumentError(f"{run.path} was not made by `tinyconv train` of this version: {problem}.") from problem
+    model, callbacks, history, done = run.resume(*_callbacks(recipe), backend=backend or recipe.backend)
+    wanted = recipe.epochs if epochs is None else epochs
+    if done >= wanted:
+        raise ArgumentError(f"The run in {run.path} has its {done} epochs already; ask for more with --epochs.")
+    typer.echo(f"{run.path} goes on after epoch {done}")
+    recipe = Plan(**{**asdict(recipe), "epochs": wanted, "backend": model.backend.name})
+    return Session(recipe, run, model, _load(recipe), callbacks, history)
+
+
+class Session(NamedTuple):
+    """A run that is ready to train; `history` has the epochs that are behind it."""
+
+    plan: Plan
+    run: RunFolder
+    model: Sequential
+    dataset: Dataset
+    callbacks: list[Callback]
+    history: History
+
+    def train(self, verbose: Any) -> None:
+        """Train, test, write the results, and say where they are."""
+        began = time.perf_counter()
+        self._introduce(quiet=verbose == 0)
+        try:
+            self._merge(self._fit(verbose))
+        except KeyboardInterrupt:
+            self._say_how_to_go_on()
+            raise
+        seconds = time.perf_counter() - began
+        dataset = self.dataset
+        x_test = sources.scaled(dataset.x_test)
+        results = self.run.finish(self.model, self.history, x_test, dataset.y_test, dataset.class_names)
+        typer.echo(
+            f"\ntest accuracy {results['test_accuracy']:.4f} ({results['wrong']} of {results['samples']:,} wrong), "
+            f"test loss {results['test_loss']:.4f}, trained in {seconds:.0f} s"
+        )
+        typer.echo(f"run folder    {self.run.path}")
+        if verbose != 0:
+            typer.echo("pictures      learning-curve.png, confusion-matrix.png, misclassified.png in it")
+            typer.echo("next          tinyconv evaluate, or tinyconv predict PICTURE-OF-A-DIGIT")
+
+    def _fit(self, verbose: Any) -> History:
+        recipe = self.plan
+        (x, y), validation = split(sources.scaled(self.dataset.x_train), self.dataset.y_train, recipe.validation_split)
+        if recipe.limit_steps is not None:
+            order = random.permutation(random.key(recipe.seed, "limit"), len(x))
+            kept = order[: recipe.limit_steps * recipe.batch_size]
+            x, y = x[kept], y[kept]
+        return self.model.fit(
+            x, y, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=verbose, callbacks=self.callbacks,
+            validation_data=validation, initial_epoch=len(self.history.epoch),
+            augment=Augment(**recipe.augment) if recipe.augment else None,
+        )
+
+    def _merge(self, new: History) -> None:
+        """Put the epochs of this session behind those before it."""
+        self.history.epoch.extend(new.epoch)
+        for name, values in new.history.items():
+            self.history.history.setdefault(name, []).extend(values)
+
+    def _introduce(self, quiet: bool) -> None:
+        """Say what is about to happen, and, if the kernels must be compiled first, why nothing seems to."""
+        recipe, dataset = self.plan, self.dataset
+        if quiet:
+            return
+        typer.echo(
+            f"{recipe.model} ({self.model.count_params():,} parameters) on {dataset.name}: "
+            f"{len(dataset.x_train):,} images to learn from, {len(dataset.x_test):,} to test"
+        )
+        typer.echo(
+            f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.optimizer}, learning rate "
+            f"{recipe.learning_rate:g} ({recipe.schedule}), seed {recipe.seed}, {self.model.backend.name}"
+        )
+        if self.model.backend.name == "numba" and not _is_compiled():
+            typer.echo("compiling the kernels for this processor: once, then they are kept")
+
+    def _say_how_to_go_on(self) -> None:
+        if self.run.last.exists():
+            typer.echo(f"\nThe epochs so far are kept. Go on with: tinyconv train --resume --run {self.run.path}")
+
+
+def use_threads(count: int | None) -> None:
+    """Let Numba and the BLAS behind NumPy use `count` threads; None leaves them as they are."""
+    if count is None:
+        return
+    import numba
+    import threadpoolctl
+
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= most:
+        raise ArgumentError(f"--threads must be 1 to {most}, the cores that this process may use, but got {count}.")
+    numba.set_num_threads(count)
+    threadpoolctl.threadpool_limits(count)
+
+
+def _load(recipe: Plan) -> Dataset:
+    """The data of a plan: in their own size for networks that take any, in the lesson's for pictures from a folder."""
+    entry = zoo.entry(recipe.model)
+    is_own_size = entry.dataset is not None and not Path(recipe.data).is_dir()
+    shape = None if is_own_size else entry.input_shape
+    return sources.load_data(recipe.data, shape, classes=recipe.classes, seed=recipe.seed)
+
+
+def _callbacks(recipe: Plan) -> list[Callback]:
+    held_out = recipe.validation_split > 0
+    return [ReduceLROnPlateau(patience=PATIENCE)] if recipe.reduce_on_plateau and held_out else []
+
+
+def _is_compiled() -> bool:
+    """Whether there is machine code of these kernels in the cache."""
+    from tinyconv.kernels.jit import cache_folder
+
+    return any(cache_folder().rglob("*.nbc"))

@@ -1,0 +1,128 @@
+"""What MODEL and --data of the commands mean: the zoo, trained models, run folders, datasets, image folders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyconv import datasets, zoo
+from tinyconv.datasets import Dataset
+from tinyconv.errors import ArgumentError, DataError
+from tinyconv.models import Sequential
+from tinyconv.naming import suggestion
+from tinyconv.saving import load_model
+from tinyconv.training.run_folder import RunFolder
+
+Array = np.ndarray[Any, Any]
+ImageShape = tuple[int, int, int]
+
+RUNS = Path("runs")
+DIGITS = ("digits", "mnist")  # the data of networks that read handwritten digits
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, where it came from, and its run's config; {} for a model that was saved outside of a run."""
+
+    model: Sequential
+    path: Path
+    config: Mapping[str, Any]
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """(height, width, channels) of the images that the model takes; raises DataError if it takes something else."""
+        shape = self.model.input_shape[1:]
+        if len(shape) != 3:
+            raise DataError(f"{self.path} takes inputs of shape {shape}, which are no images.")
+        height, width, channels = (int(size or 0) for size in shape)
+        return height, width, channels
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The classes of the data that the run was trained on, where that is known."""
+        return self.config.get("class_names")
+
+    @property
+    def reads_digits(self) -> bool:
+        """Whether a picture for this model should be treated as one of a digit: also when nothing else is known."""
+        return self.image_shape == (28, 28, 1) and self.config.get("data", "mnist") in DIGITS
+
+    def load_data(self, name: str | None) -> Dataset:
+        """The data called `name`, or those of the run, in the model's image size."""
+        name = name or self.config.get("data")
+        if name is None:
+            raise ArgumentError(f"{self.path} does not say what it was trained on; give --data.")
+        same = name == self.config.get("data")
+        classes = self.config.get("classes") if same else None
+        return load_data(name, self.image_shape, classes=classes, seed=self.config.get("seed", 0))
+
+
+def find_network(name: str) -> Sequential:
+    """The network that `name` means: one of the zoo, untrained, a run folder, or a saved model."""
+    if name in zoo.names():
+        return zoo.build(name, backend="numpy")
+    if not Path(name).exists():
+        raise ArgumentError(f"{name!r} is no network, no run folder and no file. {suggestion(name, zoo.names())}")
+    return find_trained(name, backend="numpy").model
+
+
+def find_trained(name: str | None, *, backend: str | None = None) -> Trained:
+    """The trained model that `name` means: a run folder or a saved model; None is the latest run below `RUNS`."""
+    path = latest_run() if name is None else Path(name)
+    if name in zoo.names() and not path.exists():
+        raise ArgumentError(f"{name} is not trained yet: run `tinyconv train --model {name}`, then name its run folder.")
+    if not (path / "config.json").is_file():
+        return Trained(load_model(path, backend=backend), path, {})
+    run = RunFolder(path)
+    finished = path / "model.safetensors"
+    return Trained(load_model(finished if finished.exists() else run.last, backend=backend), path, run.config)
+
+
+def latest_run() -> Path:
+    """The run below `RUNS` that wrote a model last; raises ArgumentError when there is none."""
+    written = {
+        model.stat().st_mtime: model.relative_to(RUNS).parts[0]
+        for pattern in ("*/model.safetensors", "*/checkpoints/last.safetensors") for model in RUNS.glob(pattern)
+    }
+    if not written:
+        raise ArgumentError("There is no run yet: train one with `tinyconv train`, or say which model to use.")
+    return RUNS / written[max(written)]
+
+
+def new_run(model: str, data: str) -> Path:
+    """A folder for a new run: runs/<model>-<data>-<the first free number>."""
+    stem, number = f"{model}-{Path(data).name}", 1
+    while (RUNS / f"{stem}-{number}").exists():
+        number += 1
+    return RUNS / f"{stem}-{number}"
+
+
+def load_data(
+    name: str, image_shape: ImageShape | None = None, *, classes: Sequence[str] | None = None, seed: int = 0
+) -> Dataset:
+    """The dataset called `name`, or the image folder there, with only the `classes` named.
+
+    Images of a folder are read in `image_shape`, others are resized to it where it is given.  Raises ArgumentError when
+    the channels differ.
+    """
+    is_folder = name not in datasets.names() and Path(name).is_dir()
+    options: dict[str, Any] = {"seed": seed} if is_folder else {}
+    if is_folder and image_shape is not None:
+        options |= {"image_size": image_shape[:2], "color_mode": "grayscale" if image_shape[2] == 1 else "rgb"}
+    data = datasets.load(name, **options)
+    if classes:
+        data = data.select(classes)
+    if image_shape is None or data.image_shape == image_shape:
+        return data
+    if data.image_shape[2] != image_shape[2]:
+        raise ArgumentError(
+            f"The images of {name} have {data.image_shape[2]} channels, but the network takes {image_shape[2]}."
+        )
+    return data.resize(image_shape[:2])
+
+
+def scaled(x: Array) -> Array:
+    """Bytes as float32 in [0, 1], as all networks of the zoo take them."""
+    return x.astype(np.float32) / np.float32(255)

@@ -1,0 +1,194 @@
+"""What this machine has for tinyconv, and how to fix what is broken.
+
+    for finding in examine():
+        print(finding.topic, finding.name, finding.value, finding.fix)
+
+A finding with a `fix` is something that keeps a part of tinyconv from working; a machine without a GPU has none.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from importlib import import_module, metadata
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import tinyconv
+
+BASE = (
+    "numpy", "numba", "llvmlite", "matplotlib", "scikit-learn", "threadpoolctl", "rich", "typer", "pooch",
+    "safetensors", "pillow",
+)
+EXTRAS = {  # package → the extra that brings it
+    "h5py": "hdf5", "torch": "oracle", "mpi4py": "mpi", "onnx": "onnx", "starlette": "lab", "jupyterlab": "notebooks",
+}
+CPU_FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bf16", "amx-tile", "neon", "sve")
+
+
+class Finding(NamedTuple):
+    """One line of the report; `fix` says what to do where something is wrong, and is empty where all is well."""
+
+    topic: str
+    name: str
+    value: str
+    fix: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything, in the order a reader wants it.  Compiles one small kernel to see that compiling works."""
+    return [*versions(), *processor(), *threads(), *folders(), *gpu(gpus(), cupy_wheels())]
+
+
+def versions() -> list[Finding]:
+    """Versions of tinyconv, Python and the packages it uses, and the extras that are there."""
+    found = [
+        Finding("versions", "tinyconv", f"{tinyconv.__version__} in {Path(tinyconv.__file__).parent}"),
+        Finding("versions", "Python", f"{platform.python_version()} on {platform.platform()}"),
+    ]
+    for package in BASE:
+        version = _version(package)
+        fix = "" if version else f"pip install {package}"
+        found.append(Finding("versions", package, version or "missing", fix))
+    for package, extra in EXTRAS.items():
+        found.append(Finding("versions", package, _version(package) or f'not installed; the extra "{extra}" brings it'))
+    return found
+
+
+def processor() -> list[Finding]:
+    """The CPU's name, its vector instructions, and how many cores this process may use."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [
+        Finding("processor", "name", f"{_cpu_name()} (LLVM calls it {binding.get_host_cpu_name()})"),
+        Finding("processor", "cores", f"{usable} usable of {os.cpu_count()}"),
+        Finding("processor", "vectors", " ".join(name for name in CPU_FEATURES if features.get(name)) or "none known"),
+    ]
+
+
+def threads() -> list[Finding]:
+    """Numba's threads and threading layer, seen by running one kernel; and the BLAS behind NumPy."""
+    import numba
+    import numpy as np
+    import threadpoolctl
+
+    from tinyconv import backends
+
+    begin = perf_counter()
+    backends.get("numba").relu.forward(np.zeros((2, 2), np.float32))
+    seconds = perf_counter() - begin
+    found = [
+        Finding("threads", "Numba", f"{numba.get_num_threads()} threads, threading layer {numba.threading_layer()}"),
+        Finding("threads", "compiling", f"works: one small kernel in {seconds:.1f} s (quicker from the cache)"),
+    ]
+    libraries = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    for library in libraries:
+        kernels = f", kernels for {library['architecture']}" if library.get("architecture") else ""
+        value = f"{library['internal_api']} {library['version']}, {library['num_threads']} threads{kernels}"
+        found.append(Finding("threads", "BLAS", value))
+    if not libraries:
+        found.append(Finding("threads", "BLAS", "NumPy uses one that threadpoolctl does not know"))
+    return found
+
+
+def folders() -> list[Finding]:
+    """Where compiled kernels and datasets are kept, how much is there, and whether they can be written."""
+    from tinyconv.datasets import folders as data_folders
+    from tinyconv.kernels.jit import cache_folder
+
+    found = [_folder("compiled kernels", cache_folder()), _folder("datasets", data_folders.cache_folder())]
+    given = os.environ.get("TINYCONV_DATA")
+    if given is None:
+        found.append(Finding("folders", "TINYCONV_DATA", "not set; datasets are downloaded when first asked for"))
+    elif Path(given).is_dir():
+        found.append(Finding("folders", "TINYCONV_DATA", given))
+    else:
+        fix = "set TINYCONV_DATA to an existing folder, or unset it"
+        found.append(Finding("folders", "TINYCONV_DATA", f"{given}, which is not a folder", fix))
+    return found
+
+
+def gpus() -> list[str]:
+    """Names, driver versions and memory of the NVIDIA GPUs that the driver's own tool sees."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    listed = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    return listed.stdout.strip().splitlines() if listed.returncode == 0 else []
+
+
+def driver_cuda() -> int | None:
+    """The newest major version of CUDA that the driver supports, or None when nobody can tell."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    overview = subprocess.run([tool], capture_output=True, text=True, timeout=30).stdout
+    version = re.search(r"CUDA Version:\s*(\d+)", overview)
+    return int(version[1]) if version else None
+
+
+def cupy_wheels() -> list[str]:
+    """All installed distributions that bring the package `cupy`; more than one overwrite each other's files."""
+    names = {str(found.metadata["Name"]).lower() for found in metadata.distributions()}
+    return sorted(name for name in names if re.fullmatch(r"cupy(-(cuda|rocm).*)?", name))
+
+
+def gpu(found: Iterable[str], wheels: list[str]) -> list[Finding]:
+    """The GPUs `found`, the CuPy `wheels` that are installed, and the fix when the two do not go together."""
+    devices = list(found)
+    extra = "cuda13" if devices and (driver_cuda() or 12) >= 13 else "cuda12"
+    install = f'pip install "tinyconv[{extra}]"'
+    lines = [Finding("GPU", "device", device) for device in devices] or [
+        Finding("GPU", "device", "no NVIDIA GPU found; the numba backend needs none")
+    ]
+    if len(wheels) > 1:
+        fix = f"pip uninstall -y {' '.join(wheels)} && {install}"
+        value = f"{' and '.join(wheels)} are installed together and overwrite each other's files"
+        return [*lines, Finding("GPU", "CuPy", value, fix)]
+    if not wheels:
+        return [*lines, Finding("GPU", "CuPy", "not installed", install if devices else "")]
+    return [*lines, _try_cupy(wheels[0], install, bool(devices))]
+
+
+def _try_cupy(wheel: str, install: str, has_gpu: bool) -> Finding:
+    """Whether the installed CuPy can add two numbers on the GPU."""
+    version = f"{wheel} {_version(wheel)}"
+    try:
+        cupy: Any = import_module("cupy")
+        total = int(cupy.arange(3).sum())
+    except Exception as problem:  # a missing library, an old driver: CuPy raises a class of its own for each
+        fix = f"pip uninstall -y {wheel} && {install}" if has_gpu else ""
+        return Finding("GPU", "CuPy", f"{version} does not work here: {str(problem).splitlines()[0]}", fix)
+    if total != 3:
+        return Finding("GPU", "CuPy", f"{version} computes 0 + 1 + 2 = {total}", "update the GPU's driver")
+    return Finding("GPU", "CuPy", f"{version} works")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    """What the machine calls its CPU."""
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
+    return named[1] if named else platform.processor() or platform.machine()
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    """Where a cache is, its size, and a fix when it cannot be written."""
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if os.access(nearest, os.W_OK):
+        return Finding("folders", name, f"{folder} ({size:.1f} MiB)")
+    variable = "NUMBA_CACHE_DIR" if name == "compiled kernels" else "TINYCONV_CACHE"
+    return Finding("folders", name, f"{folder} cannot be written", f"set {variable} to a folder that can be written")
