@@ -17,6 +17,7 @@ import numpy as np
 
 from tinyconv.checks import number, whole_number
 from tinyconv.errors import ArgumentError
+from tinyconv.schedules import Schedule
 
 if TYPE_CHECKING:
     from tinyconv.models import Sequential
@@ -268,7 +269,7 @@ class LearningRateScheduler(Callback):
 def refuse_schedule(callback: Callback) -> None:
     """Raise ArgumentError when the optimizer follows a schedule: two cannot steer the learning rate."""
     schedule = callback.model.optimizer.learning_rate
-    if callable(schedule):
+    if isinstance(schedule, Schedule):
         raise ArgumentError(
             f"{type(callback).__name__} changes the learning rate, but the optimizer already follows "
             f"{type(schedule).__name__}: drop the callback, or give the optimizer a plain number."
@@ -341,14 +342,13 @@ class JSONLogger(Callback):
         self._began = 0.0
 
     def on_train_begin(self) -> None:
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        from tinyconv.saving.atomic import replacing_file
+
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         if not self.append:
             lines = [line for line in lines if self._is_earlier(line)]
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text("".join(f"{line}\n" for line in lines))
-        except OSError as problem:
-            raise ArgumentError(f"The log {self.path} cannot be written ({problem.strerror}).") from problem
+        with replacing_file(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def _is_earlier(self, line: str) -> bool:
         """Whether a line of the log tells of an epoch before this training's first."""
@@ -363,5 +363,5 @@ class JSONLogger(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         numbers = {name: value if math.isfinite(value) else None for name, value in logs.items()}
         seconds = round(time.perf_counter() - self._began, 3)
-        with self.path.open("a") as log:
+        with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"epoch": epoch + 1, "seconds": seconds, **numbers}) + "\n")

@@ -9,5 +9,6 @@ from .confusion import confusion_matrix
 from .curves import crossover, learning_curves
 from .figure import save
 from .mistakes import wrong_predictions
+from .predictions import as_classes
 
-__all__ = ["confusion_matrix", "crossover", "learning_curves", "save", "wrong_predictions"]
+__all__ = ["as_classes", "confusion_matrix", "crossover", "learning_curves", "save", "wrong_predictions"]

@@ -1,6 +1,5 @@
 """What all pictures share: colours, a fresh Figure, and writing it so that no half picture is left behind."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,8 @@ def remove_frame(axes: "Axes") -> None:
 
 def save(figure: "Figure", path: str | Path, dpi: int = 150) -> None:
     """Write a figure as .png, .svg or .pdf, as the path says; an old picture stays until the new one is whole."""
+    from tinyconv.saving.atomic import replacing_file
+
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.part")
-    figure.savefig(unfinished, dpi=dpi, format=path.suffix.removeprefix(".") or "png")
-    os.replace(unfinished, path)
+    with replacing_file(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format=path.suffix.removeprefix(".") or "png")

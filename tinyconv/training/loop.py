@@ -75,7 +75,8 @@ def fit(
     watchers.on_train_begin()
     snapshot = Snapshot(model)
     try:
-        with _scheduled(optimizer, steps * (epochs - initial_epoch)):
+        # NumPy's warnings of overflow would come before the sentence that the snapshot's check has for it.
+        with _scheduled(optimizer, steps * (epochs - initial_epoch)), np.errstate(over="ignore", invalid="ignore"):
             for epoch in range(initial_epoch, epochs):
                 watchers.on_epoch_begin(epoch)
                 means.reset()
@@ -182,7 +183,7 @@ def _batch_size(given: int | None, model: "Sequential") -> int:
 
 def _prepare(model: "Sequential", x: Any, y: Any, x_name: str = "x", y_name: str = "y") -> tuple[Array, Array]:
     """Check that the model is compiled and that images and labels fit it; build it for them if it is not built."""
-    if model.loss is None or model.optimizer is None:
+    if not model.compiled:
         raise StateError("The model has no loss and no optimizer yet: call compile before fit or evaluate.")
     x = check_images(x, x_name)
     _build_for(model, x, x_name)

@@ -102,6 +102,8 @@ class ProgressBar(Callback):
         """Leave the last line on the screen and give the terminal back."""
         if self._live is not None:
             self._live.stop()
+            if not self._live.console.is_terminal:
+                self._live.console.line()  # on a terminal, stopping has done it
             self._live = None
 
     def _line(self, done: int, logs: Logs, finished: bool = False) -> "RenderableType":

@@ -19,7 +19,7 @@ class Snapshot:
     """A copy of a model's parameters and of its optimizer's state, in memory that is allocated once.
 
     `take` is called when the loss of the present weights has been found finite, before they are updated: a snapshot is
-    known to be good.
+    known to be good.  (Moving averages have seen that step's batch already.)
     """
 
     def __init__(self, model: "Sequential") -> None:
@@ -63,6 +63,6 @@ class Snapshot:
         rate, lost = optimizer.current_learning_rate(), optimizer.iterations - self._iterations
         self.restore()
         raise DivergedError(
-            f"{what}: training has diverged at a learning rate of {rate:g}.  The weights and the optimizer are back at "
-            f"the last good state, {lost} updates earlier.  Try a lower learning rate, say {rate / 10:g}."
+            f"{what}: training has diverged at a learning rate of {rate:g}. The weights and the optimizer are back at "
+            f"the last good state (updates undone: {lost}). Try a lower learning rate, say {rate / 10:g}."
         )
