@@ -49,8 +49,7 @@ class FlatParameters:
         values, gradients = self.views(self.values), self.views(self.gradients)
         for parameter in trainable:
             values[parameter.name][...] = parameter.value
-            if parameter.gradient is not None:
-                gradients[parameter.name][...] = parameter.gradient
+            gradients[parameter.name][...] = parameter.gradient
             parameter.value, parameter.gradient = values[parameter.name], gradients[parameter.name]
 
     def new_array(self) -> Array:

@@ -7,6 +7,7 @@ from types import ModuleType
 import numba
 import numpy as np
 import pytest
+
 from tinyconv.kernels import registry
 from tinyconv.kernels.adam import definition, parallel
 

@@ -5,6 +5,7 @@ from types import ModuleType
 import numba
 import numpy as np
 import pytest
+
 from tinyconv.kernels import registry
 from tinyconv.kernels.contract import PhiloxKey
 from tinyconv.kernels.philox import definition, parallel
