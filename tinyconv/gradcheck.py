@@ -25,8 +25,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyconv import random
-from tinyconv.errors import ArgumentError, GradientError
+from tinyconv.errors import ArgumentError, GradientError, StateError
 from tinyconv.layers.base import Layer, Parameter
+from tinyconv.models import Sequential
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
@@ -115,8 +116,8 @@ def check_layer(
     """Check the gradients of `layer` with respect to its input and its parameters.
 
     Arguments:
-        layer: not yet built, or built with dtype float64.  One that is not built gets random numbers added to its
-            weights, so that a bias of 0 or a gamma of 1 hides nothing.  Weights of one that is built stay as they are.
+        layer: not yet built, or built with dtype float64.  In one that is not built, weights that start as a constant
+            get random numbers added, so that a bias of 0 or a gamma of 1 hides nothing.
         x: a batch of inputs, or a tuple: the shape of one input without the batch axis, for three random ones.
         training: which `forward`; dropout draws the same mask each time.
         backend: for building; "numpy" if None.
@@ -129,9 +130,7 @@ def check_layer(
     images = _draw(seed, "x", (3, *x)) if isinstance(x, tuple) else np.array(x, dtype=np.float64, order="C")
     if not layer.built:
         layer.build(images.shape[1:], backend=backend, dtype="float64", seed=seed)
-        for parameter in layer.parameters:
-            if parameter.trainable:
-                parameter.value += 0.3 * _draw(seed, parameter.name, parameter.value.shape)
+        _roughen(layer.parameters, seed)
     if layer.dtype != np.float64:
         raise ArgumentError(
             f"{layer.name} was built in {layer.dtype}, whose rounding hides errors: check an unbuilt layer, or build "
@@ -166,6 +165,35 @@ def check_loss(
 
     claims = [_Claim("y_pred", predictions, dy)]
     return _report(type(loss).__name__, claims, forward, np.ones(1), seed, tolerance, groups)
+
+
+def check_model(
+    model: Sequential, x: Array, y: Array, *, seed: int = 0, tolerance: float = TOLERANCE, groups: int = 20
+) -> Report:
+    """Check the gradients of a compiled model's loss, penalties included, with respect to all its parameters.
+
+    What is checked is a copy of the model in float64, with the same backend, fusion, weights and loss, in training mode
+    and with the dropout masks of the first step.  Weights that are one constant get random numbers added.  A few
+    examples are enough; the other arguments are as for `check_layer`.
+
+    Raises StateError for a model that is not compiled, and what the model raises for data that do not fit.
+    """
+    if model.loss is None:
+        raise StateError(f"{model.name} has no loss whose gradient could be checked: compile it first.")
+    images = np.array(model.check_inputs(x), dtype=np.float64)
+    twin = type(model).from_config(model.get_config() | {"dtype": "float64"})
+    twin.compile("sgd", model.loss)
+    twin.set_weights(model.get_weights())
+    _roughen(twin.weights, seed)
+
+    def forward() -> Array:
+        value, _ = twin.plan.loss(images, y, training=True)
+        penalty = sum(one.regularizer.penalty(one.value) for one in twin.weights if one.regularizer is not None)
+        return np.array([value + penalty])
+
+    _poison(twin.weights)
+    twin.loss_and_gradients(images, y)
+    return _report(model.name, _claims(twin.weights), forward, np.ones(1), seed, tolerance, groups)
 
 
 # -- the comparison ---------------------------------------------------------------------------------------------------
@@ -310,6 +338,13 @@ def _poison(parameters: Sequence[Parameter]) -> None:
     for parameter in parameters:
         if parameter.gradient is not None:
             parameter.gradient[...] = np.nan
+
+
+def _roughen(parameters: Sequence[Parameter], seed: int) -> None:
+    """Add random numbers to the trainable parameters that are one constant."""
+    for parameter in parameters:
+        if parameter.trainable and np.ptp(parameter.value) == 0:
+            parameter.value += 0.3 * _draw(seed, parameter.name, parameter.value.shape)
 
 
 def _draw(seed: int, stream: str, shape: Shape) -> Array:

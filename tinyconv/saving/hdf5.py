@@ -125,8 +125,8 @@ def _keras_layer(entry: Document, dtype: str) -> Document:
 
 def _keras_training(compilation: Document) -> Document:
     optimizer = compilation["optimizer"]
-    config = dict(optimizer["config"])
-    if isinstance(config.get("learning_rate"), Mapping):
+    config = {name: value for name, value in optimizer["config"].items() if value is not None}  # Keras 2 lacks some
+    if isinstance(config["learning_rate"], Mapping):
         schedule = config["learning_rate"]["config"]  # Keras has other schedules: it gets the peak as a constant
         config["learning_rate"] = schedule.get("max_learning_rate", schedule.get("initial_learning_rate"))
     return {

@@ -42,7 +42,7 @@ def take(
         "compile": None,
         "epochs_seen": model.epochs_seen,
     }
-    if with_training and model.optimizer is not None and model.loss is not None:
+    if with_training and model.compiled:
         document["compile"] = {
             "optimizer": optimizers.serialize(model.optimizer),
             "loss": losses.serialize(model.loss),
