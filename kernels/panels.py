@@ -68,9 +68,11 @@ def _pack(b, panels):
             used = min(full, columns - first)
             width = (used + lanes - 1) // lanes * lanes
             for k in range(block * 64, min(block * 64 + 64, depth)):
-                row = panels[first * depth + k * width : first * depth + (k + 1) * width]
-                row[:used] = b[k, first : first + used]
-                row[used:] = 0
+                start = first * depth + k * width
+                for j in range(used):
+                    panels[start + j] = b[k, first + j]
+                for j in range(used, width):
+                    panels[start + j] = 0
 
 
 @jit(parallel=True)

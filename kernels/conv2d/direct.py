@@ -179,7 +179,7 @@ def _bounds(n: int, parts: int) -> Array:
     return np.arange(parts + 1, dtype=np.int64) * n // parts
 
 
-# -- compiled ---------------------------------------------------------------------------------------------------------
+# -- compiled: loops where NumPy would copy slices, which take Numba a second to compile ------------------------------
 
 
 @jit(parallel=True)
@@ -208,7 +208,8 @@ def padded_image(x, image, padded):
     padded[:] = 0
     for i in range(h):
         start = ((i + top) * pw + left) * c
-        padded[start : start + w * c] = x[i * w * c : (i + 1) * w * c]
+        for k in range(w * c):
+            padded[start + k] = x[i * w * c + k]
     return padded
 
 
@@ -218,7 +219,8 @@ def cut_padding(padded, image, x):
     h, w, c, _, pw, top, left = image
     for i in range(h):
         start = ((i + top) * pw + left) * c
-        x[i * w * c : (i + 1) * w * c] = padded[start : start + w * c]
+        for k in range(w * c):
+            x[i * w * c + k] = padded[start + k]
 
 
 @jit(inline=True)
