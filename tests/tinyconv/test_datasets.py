@@ -182,6 +182,8 @@ def test_cifar10_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_damaged_cifar10_archives(tmp_path: Path) -> None:
     path = tmp_path / "archive"
+    with pytest.raises(DataError, match="archive cannot be read: No such file"):
+        cifar10.read_archive(path, sha256="")
     digest = pack(path, {"data_batch_1.bin": b"short"})
     with pytest.raises(DataError, match="not the CIFAR-10 binary archive"):
         cifar10.read_archive(path, sha256=digest)

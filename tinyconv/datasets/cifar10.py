@@ -29,7 +29,7 @@ _BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch
 _BATCH_IMAGES = 10_000
 _RECORD = 1 + 3 * 32 * 32  # the label, then the red, green and blue planes
 _MAX_JPEG = 1 << 20
-_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"  # of the archive itself
+_SHA256_OF_ARCHIVE = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 
 
 def load_data() -> tuple[Split, Split]:
@@ -55,8 +55,7 @@ def read_archive(path: Path, *, sha256: str) -> tuple[Split, Split]:
 
     Raises DataError when the file's SHA-256 is another, or when it is not such an archive.
     """
-    with open(path, "rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
+    digest = _sha256(path)
     if digest != sha256:
         raise DataError(f"{path} is not the file it should be: its SHA-256 is {digest}, expected {sha256}.")
     batches: dict[str, Array] = {}
@@ -79,10 +78,17 @@ def read_jpeg_zip(path: Path, *, part: str) -> Split:
     The classes are mixed, in an order that is always the same.  Raises DataError for anything but 32×32 pictures in
     one folder per class.
     """
-    with open(path, "rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    key = f"cifar10-jpeg-{part}-{path.stat().st_size}-{digest[:32]}"
+    key = f"cifar10-jpeg-{part}-{_sha256(path)}"
     return decoded.images_and_labels(key, lambda: _decode_zip(path, part))
+
+
+def _sha256(path: Path) -> str:
+    """The SHA-256 of a file as it is."""
+    try:
+        with open(path, "rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise DataError(f"{path} cannot be read: {problem.strerror}.") from problem
 
 
 def _split(records: Array) -> Split:
@@ -134,7 +140,8 @@ def _picture(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> A
 
 
 _ARCHIVE = DataFile(
-    "cifar10", "cifar-10-binary.tar.gz", ("https://www.cs.toronto.edu/~kriz/",), partial(read_archive, sha256=_SHA256)
+    "cifar10", "cifar-10-binary.tar.gz", ("https://www.cs.toronto.edu/~kriz/",),
+    partial(read_archive, sha256=_SHA256_OF_ARCHIVE),
 )
 _JPEG = tuple(
     DataFile("cifar10-jpeg", f"{part}.zip", (), partial(read_jpeg_zip, part=part)) for part in ("train", "test")
