@@ -29,21 +29,23 @@ def resolve(identifier: Any, classes: Mapping[str, type[T]], base: type[T], kind
     """
     if isinstance(identifier, base):
         return identifier
-    if isinstance(identifier, type) and issubclass(identifier, base):
-        return identifier()
     name: Any = identifier
     config: Mapping[str, Any] = {}
     if isinstance(identifier, Mapping):
         name, config = identifier.get("class_name"), identifier.get("config") or {}
-    if not isinstance(name, str):
+    if isinstance(name, type) and issubclass(name, base):
+        found = name
+    elif isinstance(name, str):
+        by_name = {_plain(key): cls for key, cls in classes.items()}
+        if _plain(name) not in by_name:
+            raise ArgumentError(f"There is no {kind} {name!r}. {suggestion(name, classes)}")
+        found = by_name[_plain(name)]
+    else:
         raise ArgumentError(f"{identifier!r} is not {_article(kind)}; give one, or its name. {suggestion('', classes)}")
-    found = {_plain(key): cls for key, cls in classes.items()}.get(_plain(name))
-    if found is None:
-        raise ArgumentError(f"There is no {kind} {name!r}. {suggestion(name, classes)}")
     try:
         return found(**config)
     except TypeError as problem:
-        raise ArgumentError(f"The {kind} {name} cannot be made from the config {config!r}: {problem}.") from problem
+        raise ArgumentError(f"The {kind} {found.__name__} cannot be made from {config!r}: {problem}.") from problem
 
 
 def serialize(thing: Configurable) -> dict[str, Any]:

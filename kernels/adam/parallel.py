@@ -25,7 +25,10 @@ def step(
 
 
 @jit(parallel=True)
-def _step(p, g, m, v, step_size, beta_1, rest_1, beta_2, rest_2, epsilon, decay):  # type: ignore[no-untyped-def]
+def _step(
+    p: Array, g: Array, m: Array, v: Array, step_size: Any, beta_1: Any, rest_1: Any, beta_2: Any, rest_2: Any,
+    epsilon: Any, decay: Any,
+) -> None:
     for i in numba.prange(p.size):
         m_i = beta_1 * m[i] + rest_1 * g[i]
         v_i = beta_2 * v[i] + rest_2 * (g[i] * g[i])

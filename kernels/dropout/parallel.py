@@ -35,7 +35,9 @@ def backward(dy: Array, rate: float, key: PhiloxKey, *, out: Array | None = None
 
 
 @jit(parallel=True)
-def _forward(x, smallest, scale, seed, stream, step, out):  # type: ignore[no-untyped-def]
+def _forward(
+    x: Array, smallest: np.uint64, scale: Any, seed: np.uint64, stream: np.uint64, step: np.uint64, out: Array
+) -> None:
     size = x.size
     zero = x.dtype.type(0)
     for piece in numba.prange((size + PIECE - 1) // PIECE):

@@ -43,7 +43,7 @@ def bits(key: PhiloxKey, size: int, *, offset: int = 0, out: Array | None = None
     out = ensure(out, (size,), np.uint32)
     first, end = offset // 4, (offset + size + 3) // 4
     block = np.arange(first, end, dtype=np.uint64)
-    counter = [block & LOW, block >> 32, key.step, key.stream]
+    counter: list[Array | int] = [block & LOW, block >> 32, key.step, key.stream]
     words = philox4x32(counter, (key.seed & LOW, key.seed >> 32))  # (4, blocks)
     out[...] = words.T.reshape(-1)[offset - 4 * first :][:size]
     return out

@@ -37,7 +37,7 @@ def words_of(key: PhiloxKey) -> tuple[np.uint64, np.uint64, np.uint64]:
 
 
 @jit(inline=True)
-def four_words(block, seed, stream, step):  # type: ignore[no-untyped-def]  # compiled into its caller
+def four_words(block: np.uint64, seed: np.uint64, stream: np.uint64, step: np.uint64) -> tuple[np.uint64, ...]:
     """The words 4 · block … 4 · block + 3 of a key, as four uint64."""
     c0, c1, c2, c3 = block & _LOW, block >> _32, step, stream
     k0, k1 = seed & _LOW, seed >> _32
@@ -49,7 +49,7 @@ def four_words(block, seed, stream, step):  # type: ignore[no-untyped-def]  # co
 
 
 @jit(parallel=True)
-def _bits(seed, stream, step, offset, out):  # type: ignore[no-untyped-def]
+def _bits(seed: np.uint64, stream: np.uint64, step: np.uint64, offset: int, out: Array) -> None:
     """Fill `out`: whole blocks in parallel, then the words of a cut block at either end."""
     size = out.size
     head = min(-offset % 4, size)  # words before the first whole block

@@ -19,7 +19,7 @@ def step(p: Array, g: Array, velocity: Array, *, learning_rate: float, momentum:
 
 
 @jit(parallel=True)
-def _step(p, g, velocity, learning_rate, momentum, nesterov):  # type: ignore[no-untyped-def]
+def _step(p: Array, g: Array, velocity: Array, learning_rate: Any, momentum: Any, nesterov: bool) -> None:
     for i in numba.prange(p.size):
         move = momentum * velocity[i] - learning_rate * g[i]
         velocity[i] = move

@@ -50,7 +50,7 @@ def torch_rates(make, steps):
 
 @pytest.mark.parametrize(("steps", "warmup"), [(100, 0.3), (37, 0.25), (10, 0.5)])
 def test_one_cycle_beside_torch(steps, warmup):
-    """PyTorch climbs and falls both along lines or both along cosines: ours climbs like one and falls like the other."""
+    """PyTorch climbs and falls along lines or along cosines: ours climbs like the one, falls like the other."""
 
     def theirs(strategy):
         return torch_rates(
@@ -103,6 +103,13 @@ def test_all_down_or_all_up(warmup):
 def test_a_configuration_comes_back(schedule):
     assert schedules.get(json.loads(json.dumps(schedules.serialize(schedule)))) == schedule
     assert schedules.get(schedule) is schedule
+
+
+def test_unknown_ones():
+    with pytest.raises(ArgumentError, match="no schedule 'one_cycel'. Did you mean 'one_cycle'"):
+        schedules.get("one_cycel")
+    with pytest.raises(ArgumentError, match="OneCycle cannot be made from .* 'max_learning_rate'"):
+        schedules.get("one_cycle")
 
 
 @pytest.mark.parametrize(
