@@ -23,7 +23,7 @@ def contiguous(array: Array, dtype: Any = None) -> Array:
     Compiled code asks for writeable inputs too, though it does not write them: Numba would compile every kernel once
     more for read-only arrays, which takes longer than any copy.
     """
-    return np.require(array, dtype, "CAW")
+    return np.require(array, dtype, ("C", "A", "W"))
 
 
 def flat(array: Array) -> Array:

@@ -53,10 +53,13 @@ class Workspace:
 def ensure(out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
     """`out` itself after checking its shape, or a new uninitialised array when it is None.
 
-    Raises ValueError when `out` has another shape: an operation must not write beside it.
+    Raises ValueError when `out` has another shape or is not C-contiguous: an operation must not write beside it, nor
+    into a copy of it.
     """
     if out is None:
         return np.empty(tuple(shape), dtype)
     if out.shape != tuple(shape):
         raise ValueError(f"out has shape {out.shape}, but the result has shape {tuple(shape)}.")
+    if not out.flags.c_contiguous:
+        raise ValueError("out must be C-contiguous; give a new array and copy the result from there.")
     return out

@@ -48,7 +48,8 @@ def _label_row(z: Array, label: int, scale: float, dz: Array) -> float:
     maximum, total = exponentials(z, dz)
     for k in range(z.size):
         dz[k] = scale * (dz[k] / total - (1.0 if k == label else 0.0))
-    return math.log(total) - (z[label] - maximum)
+    loss: float = math.log(total) - (z[label] - maximum)
+    return loss
 
 
 @jit(parallel=True)
