@@ -74,7 +74,7 @@ def test_every_hook_of_the_base_may_be_left_out():
     assert callback.get_state() == {}
 
 
-# -- EarlyStopping ------------------------------------------------------------------------------------------------------
+# -- EarlyStopping ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_early_stopping_without_restoring_leaves_the_weights():
 def test_a_new_training_begins_afresh_and_a_continued_one_remembers():
     stopping = begin(EarlyStopping(patience=2))
     run(stopping, [1, 2])
-    assert len(run(begin(stopping, initial_epoch=2), [2, 2], first=2)) == 1  # one more without improvement is the second
+    assert len(run(begin(stopping, initial_epoch=2), [2, 2], first=2)) == 1  # the second without improvement
     assert len(run(begin(stopping), [2, 2, 2])) == 3
 
 
@@ -141,7 +141,7 @@ def test_state_survives_being_written_down_after_any_epoch(make, values):
         assert second.get_state()["best"] == whole.get_state()["best"]
 
 
-# -- learning rates -----------------------------------------------------------------------------------------------------
+# -- learning rates ---------------------------------------------------------------------------------------------------
 
 
 def test_the_rate_falls_on_a_plateau():
@@ -196,7 +196,7 @@ def test_a_scheduler_must_return_a_rate(rate):
         begin(LearningRateScheduler(lambda epoch, old: rate)).on_epoch_begin(0)
 
 
-# -- ModelCheckpoint ----------------------------------------------------------------------------------------------------
+# -- ModelCheckpoint --------------------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_is_named_after_epoch_and_numbers(tmp_path):
@@ -220,7 +220,7 @@ def test_an_unknown_field_is_told_of_before_training(tmp_path):
         begin(ModelCheckpoint(tmp_path / "{val_auc}.h5"))
 
 
-# -- all that watch a number --------------------------------------------------------------------------------------------
+# -- all that watch a number ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("callback", [EarlyStopping("val_f1"), ReduceLROnPlateau("val_f1")])
@@ -243,7 +243,7 @@ def test_arguments_out_of_range_are_refused(make, sentence):
         make()
 
 
-# -- JSONLogger ---------------------------------------------------------------------------------------------------------
+# -- JSONLogger -------------------------------------------------------------------------------------------------------
 
 
 def lines_of(path):

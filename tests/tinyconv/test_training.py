@@ -66,7 +66,7 @@ class Recorder(Callback):
             raise KeyboardInterrupt
 
 
-# -- what is computed -----------------------------------------------------------------------------------------------------
+# -- what is computed -------------------------------------------------------------------------------------------------
 
 
 def test_fit_is_shuffle_slice_step_for_every_epoch():
@@ -192,7 +192,8 @@ def test_evaluate_is_exact_for_any_batch_size():
     whole = model.test_on_batch(x.astype(np.float64), y)
     for batch_size in (1, 7, 103, 500, None):
         assert model.evaluate(x, y, batch_size=batch_size, verbose=0) == pytest.approx(whole, rel=1e-12)
-    assert model.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(dict(zip(["loss", "accuracy"], whole, strict=True)))
+    named = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert named == {"loss": pytest.approx(whole[0]), "accuracy": pytest.approx(whole[1])}
 
 
 def test_evaluate_without_metrics_is_a_number():
@@ -236,7 +237,7 @@ def test_gathering_reuses_its_memory():
     assert peak < 20_000  # a batch has 100 kB as bytes, 400 kB as floats
 
 
-# -- callbacks and being stopped ----------------------------------------------------------------------------------------
+# -- callbacks and being stopped --------------------------------------------------------------------------------------
 
 
 def test_hooks_are_called_in_order():
@@ -306,11 +307,16 @@ def test_ctrl_c_within_a_step_waits_for_its_end():
 
 def test_a_second_ctrl_c_takes_effect_at_once():
     reached = []
-    with pytest.raises(KeyboardInterrupt), WholeStep():
-        signal.raise_signal(signal.SIGINT)
-        reached.append("after the first")
-        signal.raise_signal(signal.SIGINT)
-        reached.append("after the second")
+
+    def press_twice():
+        with WholeStep():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("after the first")
+            signal.raise_signal(signal.SIGINT)
+            reached.append("after the second")
+
+    with pytest.raises(KeyboardInterrupt):
+        press_twice()
     assert reached == ["after the first"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -368,7 +374,8 @@ def test_divergence_restores_moving_averages_too():
     model.fit(x, y, verbose=0)
     before = model.get_weights()
     model.optimizer.learning_rate = 0.0
-    model.train_on_batch(x[random.permutation(random.key(1, "shuffle", 1), 40)[:4]], y[:4])  # one batch for the averages
+    first_batch = random.permutation(random.key(1, "shuffle", 1), 40)[:4]
+    model.train_on_batch(x[first_batch], y[first_batch])  # the moving averages see it
     expected = model.get_weights()
     model.set_weights(before)
     model.optimizer.learning_rate = 1e38
@@ -388,7 +395,7 @@ def test_dropout_masks_continue_over_epochs_and_fits():
     np.testing.assert_array_equal(once.parameters.values, twice.parameters.values)
 
 
-# -- what is refused ----------------------------------------------------------------------------------------------------
+# -- what is refused --------------------------------------------------------------------------------------------------
 
 
 def broken(change):

@@ -18,8 +18,7 @@ def as_classes(labels: Array) -> Array:
     """
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] > 1:
-        return labels.argmax(axis=1).astype(np.int64)
-    labels = labels.reshape(-1)
-    if np.issubdtype(labels.dtype, np.floating):
+        labels = labels.argmax(axis=1)
+    elif labels.dtype.kind == "f":
         labels = labels >= 0.5
-    return labels.astype(np.int64)
+    return labels.reshape(-1).astype(np.int64, copy=False)

@@ -49,7 +49,8 @@ def fit(
         validation_split: the last part of the data, taken before shuffling, is held out; validation_data overrules it.
         augment: changes each batch of images (in the model's dtype), given a key for its random numbers.
 
-    Raises ShapeError or DataError, before the first step, for data that cannot be used; DivergedError when the loss
+    Raises StateError before `compile`; ShapeError or DataError, before the first step, for data that cannot be used;
+    ArgumentError for arguments out of range and for callbacks that cannot work.  Raises DivergedError when the loss
     becomes NaN or infinite, with weights and optimizer back at the last good state.  Ctrl-C ends the training between
     two steps; callbacks are told, then KeyboardInterrupt is raised.  In each case `model.history` has the whole epochs
     so far.

@@ -21,7 +21,6 @@ Each file appears whole or not at all, so that a run killed at any moment can be
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -118,7 +117,7 @@ class RunFolder:
         checkpoints.set_state(extra["checkpoints"])
         schedule = model.optimizer.learning_rate
         if extra["fit_sets_total_steps"] and isinstance(schedule, Schedule):
-            model.optimizer.learning_rate = replace(schedule, total_steps=None)
+            model.optimizer.learning_rate = type(schedule)(**{**schedule.get_config(), "total_steps": None})
         history = History()
         history.set_state(extra["checkpoints"]["history"])
         return Resumed(model, callbacks, history, len(history.epoch))
