@@ -106,9 +106,9 @@ def test_a_configuration_comes_back(schedule):
 
 
 def test_unknown_ones():
-    with pytest.raises(ArgumentError, match="no schedule 'one_cycel'. Did you mean 'one_cycle'"):
+    with pytest.raises(ArgumentError, match=r"no schedule 'one_cycel'\. Did you mean 'one_cycle'"):
         schedules.get("one_cycel")
-    with pytest.raises(ArgumentError, match="OneCycle cannot be made from .* 'max_learning_rate'"):
+    with pytest.raises(ArgumentError, match=r"OneCycle cannot be made from .* 'max_learning_rate'"):
         schedules.get("one_cycle")
 
 
