@@ -90,7 +90,7 @@ def test_the_bar_shows_steps_time_and_time_left(bar):
 
 def test_a_finished_epoch_with_validation_fits_80_columns(bar):
     logs = {"loss": 0.1234, "accuracy": 0.9712, "val_loss": 0.0543, "val_accuracy": 0.9832}
-    line = drawn(bar._line(844, logs, finished=True), 90)
+    line = drawn(bar._line(844, logs, finished=True), 80)
     assert "\n" not in line
     assert "left" not in line
     for part in (" 3/12", "844/844", "0:05", "loss 0.1234", "acc 0.9712", "val_loss 0.0543", "val_acc 0.9832"):

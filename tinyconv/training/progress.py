@@ -116,17 +116,19 @@ class ProgressBar(Callback):
         times = clock(passed)
         if done and not finished:
             times += f", {clock(passed / done * (steps - done))} left"
-        line = Table.grid(padding=(0, 1))
+        line = Table.grid(padding=(0, 1), expand=not finished)
         line.add_column(no_wrap=True, style="bold")
-        line.add_column(ratio=None if finished else 1)  # the bar takes the room there is
         line.add_column(no_wrap=True)
         line.add_column(no_wrap=True, style="cyan")
         line.add_column()
-        line.add_row(
+        cells: list[RenderableType] = [
             f"{self._epoch + 1:{len(str(epochs))}d}/{epochs}",
-            Bar(steps, done, width=8 if finished else None),
             f"{done:{len(str(steps))}d}/{steps}",
             times,
-            numbers(logs).replace("accuracy", "acc"),  # so that a line with validation fits 80 columns
-        )
+            numbers(logs).replace("accuracy", "acc"),  # so that a finished line with validation fits 80 columns
+        ]
+        if not finished:
+            line.add_column(ratio=1)  # the bar takes the room there is
+            cells.append(Bar(steps, done))
+        line.add_row(*cells)
         return line
