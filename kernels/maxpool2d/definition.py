@@ -18,7 +18,7 @@ def forward(
     y = ensure(out, shape, x.dtype)
     winners = ensure(winners, shape, winner_dtype(pool_size))
     for i, j, rows, columns, places in each_window(x.shape, pool_size, strides, padding):
-        pixels = x[:, rows, columns].reshape(shape[0], -1, shape[3])  # (n, pixels, c)
+        pixels = x[:, rows, columns].reshape(shape[0], places.size, shape[3])  # (n, pixels, c)
         first = pixels.argmax(axis=1)  # (n, c): the first maximum, or the first NaN
         y[:, i, j] = np.take_along_axis(pixels, first[:, None], axis=1)[:, 0]
         winners[:, i, j] = places.reshape(-1)[first]
