@@ -115,7 +115,6 @@ def _restore(document: Document, tensors: Tensors, backend: str | None) -> Seque
         parameter.value[...] = tensors[f"weights/{parameter.name}"]
     if document["compile"] is not None:
         model.compile(**document["compile"])
-        assert model.optimizer is not None
         state = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer/")}
         if state:
             model.optimizer.load_state_tensors({name.removeprefix("optimizer/"): state[name] for name in state})
