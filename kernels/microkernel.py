@@ -283,7 +283,7 @@ def product(
 ):  # fmt: skip
     """C[first_row:last_row, :columns] (+)= A · B, tile after tile (see the top of this file).
 
-    a, b and c are flat arrays of one dtype; a_rows and c_rows (from `panels.as_table`) place the rows, a_runs the runs.
+    a, b and c are flat arrays of one dtype; a_rows and c_rows (from `matmul.as_table`) place the rows, a_runs the runs.
     B's runs · depth rows start b_k apart at b[b_off]; they are read in whole vectors, so `columns` rounded up to vectors
     must be there.  `accumulate` is 1 to add to C and 0 to overwrite it.
     """

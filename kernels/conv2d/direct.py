@@ -4,9 +4,9 @@ In NHWC the kw·c inputs under one kernel row are contiguous.  So the row of `co
 not be copied: it *is* kh runs of kw·c elements, which start at pixel (i·sh, j·sw) and lie one image row apart.  (With
 dilation: kh·kw runs of c elements.)  Tables of offsets say where rows and runs start; see `tinyconv.kernels.microkernel`.
 
-    forward            y  = cols · w        rows = output pixels       runs = kernel rows     panels of w
-    weight gradient    dw = colsᵀ · dy      rows = taps (p, q, c)      runs = rows of dy      dy as it lies
-    input gradient     per tap (p, q):  dx[pixel + tap] += dy[pixel] · w[p, q]ᵀ               panels of w[p, q]ᵀ
+    forward            y  = cols · w        rows = output pixels      runs = kernel rows
+    weight gradient    dw = colsᵀ · dy      rows = inputs (p, q, c)   runs = rows of dy
+    input gradient     per tap (p, q):  dx[pixel + tap] += dy[pixel] · w[p, q]ᵀ
 
 The input gradient is col2im without the buffer: each tap's product is added where its inputs came from, so no zero is
 ever multiplied (a convolution with the flipped kernel would multiply the padding).
@@ -20,13 +20,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import config, get_thread_id, prange
+from numba import get_thread_id, prange
 
 from ..contract import ImageShape, WeightShape
 from ..geometry import NO_PADDING, Padding, Pair, output_sizes
 from ..jit import jit
 from ..microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
-from ..panels import as_table, no_bias, offsets, pack, padded_columns
+from ..matmul import as_table, no_bias, offsets, padded_columns, threads, whole_vectors
 from ..workspace import Workspace, ensure
 
 Array = np.ndarray[Any, Any]
@@ -48,6 +48,11 @@ class Tables(NamedTuple):
     window_rows: Array  # where each row of windows starts
     column_stride: int  # from one window to its right neighbour, in elements
     out_sizes: Pair  # (oh, ow)
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels of one image."""
+        return self.out_sizes[0] * self.out_sizes[1]
 
     @property
     def padded_size(self) -> int:
@@ -93,15 +98,14 @@ def forward(
 ) -> Array:
     """y = cols · w + b, cols read from x in place; see `contract.Conv2D`."""
     x, workspace = np.ascontiguousarray(x), Workspace() if workspace is None else workspace
-    kh, kw, channels, filters = w.shape
-    t = tables(x.shape, (kh, kw), strides, padding, dilation)
+    filters = w.shape[3]
+    t = tables(x.shape, w.shape[:2], strides, padding, dilation)
     y = ensure(out, (t.n, *t.out_sizes, filters), x.dtype)
-    panels = pack(w.reshape(-1, filters), workspace, "conv2d/w")
-    bias = no_bias(x.dtype) if b is None else b
     _forward(
-        x.reshape(t.n, -1), t.image, panels, bias, t.windows, t.runs, t.depth, offsets(y[0, ..., 0].size, filters),
-        filters, kh * kw * channels, scratch_images(t, x.dtype, workspace), y.reshape(t.n, -1),
-    )
+        x.reshape(t.n, -1), t.image, whole_vectors(w.reshape(-1, filters), workspace, "conv2d/w"),
+        no_bias(x.dtype) if b is None else b, t.windows, t.runs, t.depth, offsets(t.pixels, filters), filters,
+        scratch_images(t, x.dtype, workspace), y.reshape(t.n, -1),
+    )  # fmt: skip
     return y
 
 
@@ -111,13 +115,12 @@ def backward_input(
 ) -> Array:
     """dx: for each tap, dy · w[tap]ᵀ added where the tap's inputs came from."""
     dy, workspace = np.ascontiguousarray(dy), Workspace() if workspace is None else workspace
-    kh, kw, channels, filters = w.shape
-    t = tables(tuple(x_shape), (kh, kw), strides, padding, dilation)
+    t = tables(tuple(x_shape), w.shape[:2], strides, padding, dilation)
     dx = ensure(out, x_shape, dy.dtype)
     _backward_input(
-        dy.reshape(t.n, -1), pack_taps(w, workspace), t.image, t.windows, offsets(dy[0, ..., 0].size, filters),
-        offsets(1, 0), t.taps, filters, scratch_images(t, dy.dtype, workspace), dx.reshape(t.n, -1),
-    )
+        dy.reshape(t.n, -1), transposed_taps(w, workspace), t.image, t.windows, offsets(t.pixels, w.shape[3]),
+        offsets(1, 0), t.taps, scratch_images(t, dy.dtype, workspace), dx.reshape(t.n, -1),
+    )  # fmt: skip
     return dx
 
 
@@ -128,8 +131,8 @@ def backward_weights(
     """dw = colsᵀ · dy, cols read from x in place, and db = Σ dy."""
     x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
     workspace = Workspace() if workspace is None else workspace
-    kh, kw, _, filters = w_shape
-    t = tables(x.shape, (kh, kw), strides, padding, dilation)
+    filters = w_shape[3]
+    t = tables(x.shape, w_shape[:2], strides, padding, dilation)
     dw, db = (None, None) if out is None else out
     dw, db = ensure(dw, w_shape, x.dtype), ensure(db, (filters,), x.dtype)
     parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
@@ -142,11 +145,6 @@ def backward_weights(
     return dw, db
 
 
-def threads() -> int:
-    """How many threads there can be at most: scratch memory has a row for each."""
-    return int(config.NUMBA_NUM_THREADS)
-
-
 def scratch_images(t: Tables, dtype: Any, workspace: Workspace) -> Array:
     """Room for one padded image per thread, or nothing when images are read in place."""
     return workspace.array("conv2d/padded", (threads(), max(t.padded_size, 1)), dtype)
@@ -154,17 +152,16 @@ def scratch_images(t: Tables, dtype: Any, workspace: Workspace) -> Array:
 
 def scratch_rows(t: Tables, filters: int, dtype: Any, workspace: Workspace) -> Array:
     """Room for one image of dy per thread, its pixels widened to whole vectors, or nothing when they are whole."""
-    width, (oh, ow) = padded_columns(filters, dtype), t.out_sizes
-    return workspace.array("conv2d/dy", (threads(), oh * ow * width if width > filters else 1), dtype)
+    width = padded_columns(filters, dtype)
+    return workspace.array("conv2d/dy", (threads(), t.pixels * width if width > filters else 1), dtype)
 
 
-def pack_taps(w: Array, workspace: Workspace) -> Array:
-    """Panels of w[p, q]ᵀ (f, c) for every tap, one tap after the other: (kh·kw, f · padded c)."""
+def transposed_taps(w: Array, workspace: Workspace) -> Array:
+    """w[p, q]ᵀ for every tap, its rows filled up to whole vectors: (kh·kw, f, c rounded up)."""
     kh, kw, channels, filters = w.shape
-    width = padded_columns(channels, w.dtype)
-    packed = workspace.array("conv2d/taps", (kh * kw, filters * width), w.dtype)
-    _pack_taps(np.ascontiguousarray(w).reshape(kh * kw, channels, filters), packed)
-    return packed
+    taps = workspace.array("conv2d/taps", (kh * kw, filters, padded_columns(channels, w.dtype)), w.dtype)
+    _transpose_taps(np.ascontiguousarray(w).reshape(kh * kw, channels, filters), taps)
+    return taps
 
 
 def partial_sums(n: int, weights: int, filters: int, dtype: Any, workspace: Workspace) -> tuple[Array, Array]:
@@ -179,24 +176,18 @@ def _bounds(n: int, parts: int) -> Array:
     return np.arange(parts + 1, dtype=np.int64) * n // parts
 
 
-# -- compiled: loops where NumPy would copy slices, which take Numba a second to compile ------------------------------
+# -- compiled ---------------------------------------------------------------------------------------------------------
 
 
 @jit(parallel=True)
-def _pack_taps(w, packed):
-    taps, channels, filters = w.shape
-    lanes = VECTOR_BYTES // w.itemsize
-    full = MAX_VECTORS * lanes
-    for tap in prange(taps):
-        for first in range(0, channels, full):
-            used = min(full, channels - first)
-            width = (used + lanes - 1) // lanes * lanes
-            for f in range(filters):
-                start = first * filters + f * width
-                for c in range(used):
-                    packed[tap, start + c] = w[tap, first + c, f]
-                for c in range(used, width):
-                    packed[tap, start + c] = 0
+def _transpose_taps(w, taps):
+    count, channels, filters = w.shape
+    for tap in prange(count):
+        for f in range(filters):
+            for c in range(channels):
+                taps[tap, f, c] = w[tap, c, f]
+            for c in range(channels, taps.shape[2]):
+                taps[tap, f, c] = 0
 
 
 @jit(inline=True)
@@ -224,39 +215,35 @@ def cut_padding(padded, image, x):
 
 
 @jit(inline=True)
-def convolve(x, panels, windows, runs, depth, total_depth, filters, y, y_rows):
-    """y (one image, flat) = cols · w, panel after panel; x is padded already."""
-    lanes = VECTOR_BYTES // x.itemsize
-    full = MAX_VECTORS * lanes
+def convolve(x, w, windows, runs, depth, filters, y, y_rows):
+    """y (one image, flat) = cols · w; x is padded already, w is (kh·kw·c, f rounded up to whole vectors)."""
+    full = MAX_VECTORS * (VECTOR_BYTES // x.itemsize)
+    flat = w.reshape(-1)
     for first in range(0, filters, full):
-        used = min(full, filters - first)
-        width = (used + lanes - 1) // lanes * lanes
         product(
-            x, windows, 0, len(y_rows) - MAX_ROWS, runs, 0, total_depth // depth, depth, 1,
-            panels, first * total_depth, width, used, y, y_rows, first, 0,
+            x, windows, 0, len(y_rows) - MAX_ROWS, runs, 0, w.shape[0] // depth, depth, 1,
+            flat, first, w.shape[1], min(full, filters - first), y, y_rows, first, 0,
         )  # fmt: skip
 
 
 @jit(inline=True)
-def add_input_gradient(dy, dy_rows, no_runs, taps_w, windows, taps, filters, channels, dx):
+def add_input_gradient(dy, dy_rows, no_runs, taps_w, windows, taps, channels, dx):
     """dx (one padded image, flat, zeroed by the caller) += for each tap dy · w[tap]ᵀ."""
-    lanes = VECTOR_BYTES // dy.itemsize
-    full = MAX_VECTORS * lanes
+    full = MAX_VECTORS * (VECTOR_BYTES // dy.itemsize)
+    count, filters, width = taps_w.shape
+    flat = taps_w.reshape(-1)
     for first in range(0, channels, full):
-        used = min(full, channels - first)
-        width = (used + lanes - 1) // lanes * lanes
-        for tap in range(len(taps_w)):
+        for tap in range(count):
             product(
                 dy, dy_rows, 0, len(dy_rows) - MAX_ROWS, no_runs, 0, 1, filters, 1,
-                taps_w[tap], first * filters, width, used, dx, windows, taps[tap] + first, 1,
+                flat, tap * filters * width + first, width, min(full, channels - first),
+                dx, windows, taps[tap] + first, 1,
             )  # fmt: skip
 
 
 @jit(inline=True)
-def whole_vectors(dy, filters, wide):
-    """Copy dy (one image, flat) to `wide`, its pixels filled up with zeros to whole vectors."""
-    lanes = VECTOR_BYTES // dy.itemsize
-    width = (filters + lanes - 1) // lanes * lanes
+def fill_up(dy, filters, wide, width):
+    """Copy dy (one image, flat) to `wide`, its pixels filled up with zeros from `filters` to `width` elements."""
     for pixel in range(len(dy) // filters):
         for f in range(filters):
             wide[pixel * width + f] = dy[pixel * filters + f]
@@ -277,10 +264,10 @@ def add_weight_gradient(x, inputs, window_rows, column_stride, out_sizes, dy, wi
 
 
 @jit(parallel=True)
-def _forward(x, image, panels, bias, windows, runs, depth, y_rows, filters, total_depth, scratch, y):
+def _forward(x, image, w, bias, windows, runs, depth, y_rows, filters, scratch, y):
     for n in prange(len(x)):
         padded = padded_image(x[n], image, scratch[get_thread_id()])
-        convolve(padded, panels, windows, runs, depth, total_depth, filters, y[n], y_rows)
+        convolve(padded, w, windows, runs, depth, filters, y[n], y_rows)
         if len(bias):
             for start in range(0, y.shape[1], filters):
                 for f in range(filters):
@@ -288,13 +275,13 @@ def _forward(x, image, panels, bias, windows, runs, depth, y_rows, filters, tota
 
 
 @jit(parallel=True)
-def _backward_input(dy, taps_w, image, windows, dy_rows, no_runs, taps, filters, scratch, dx):
+def _backward_input(dy, taps_w, image, windows, dy_rows, no_runs, taps, scratch, dx):
     h, w, c, ph, pw, top, left = image
     for n in prange(len(dy)):
         whole = h == ph and w == pw
         padded = dx[n] if whole else scratch[get_thread_id()]
         padded[:] = 0
-        add_input_gradient(dy[n], dy_rows, no_runs, taps_w, windows, taps, filters, c, padded)
+        add_input_gradient(dy[n], dy_rows, no_runs, taps_w, windows, taps, c, padded)
         if not whole:
             cut_padding(padded, image, dx[n])
 
@@ -317,7 +304,7 @@ def _backward_weights(
             rows = dy[n]
             if width > filters:
                 rows = wide[get_thread_id()]
-                whole_vectors(dy[n], filters, rows)
+                fill_up(dy[n], filters, rows, width)
             add_weight_gradient(
                 padded, inputs, window_rows, column_stride, out_sizes, rows, width, filters, dw, dw_rows
             )

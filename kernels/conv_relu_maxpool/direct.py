@@ -13,12 +13,12 @@ from numba import get_thread_id, prange
 
 from ..contract import winner_dtype
 from ..conv2d.direct import (
-    add_input_gradient, add_parts, add_weight_gradient, convolve, cut_padding, pack_taps, padded_image, partial_sums, scratch_images,
-    tables, threads,
+    add_input_gradient, add_parts, add_weight_gradient, convolve, cut_padding, padded_image, partial_sums,
+    scratch_images, tables, transposed_taps,
 )  # fmt: skip
 from ..geometry import Padding, Pair, output_sizes
 from ..jit import jit
-from ..panels import no_bias, offsets, pack, padded_columns
+from ..matmul import no_bias, offsets, padded_columns, threads, whole_vectors
 from ..workspace import Workspace, ensure
 
 Array = np.ndarray[Any, Any]
@@ -31,16 +31,15 @@ def forward(
 ) -> tuple[Array, Array]:
     """y, winners of maxpool2d(relu(conv2d(x, w, b))), both (n, ph, pw, f)."""
     x, workspace = np.ascontiguousarray(x), Workspace() if workspace is None else workspace
-    kh, kw, channels, filters = w.shape
-    t = tables(x.shape, (kh, kw), strides, padding, dilation)
+    filters = w.shape[3]
+    t = tables(x.shape, w.shape[:2], strides, padding, dilation)
     shape = (t.n, *output_sizes(t.out_sizes, pool_size, pool_strides, pool_padding), filters)
     y, winners = ensure(out, shape, x.dtype), ensure(winners, shape, winner_dtype(pool_size))
-    pixels = t.out_sizes[0] * t.out_sizes[1]
     _forward(
-        x.reshape(t.n, -1), t.image, pack(w.reshape(-1, filters), workspace, "conv2d/w"),
-        no_bias(x.dtype) if b is None else b, t.windows, t.runs, t.depth, offsets(pixels, filters), filters,
-        kh * kw * channels, scratch_images(t, x.dtype, workspace),
-        workspace.array("conv_relu_maxpool/z", (threads(), pixels * filters), x.dtype),
+        x.reshape(t.n, -1), t.image, whole_vectors(w.reshape(-1, filters), workspace, "conv2d/w"),
+        no_bias(x.dtype) if b is None else b, t.windows, t.runs, t.depth, offsets(t.pixels, filters), filters,
+        scratch_images(t, x.dtype, workspace),
+        workspace.array("conv_relu_maxpool/z", (threads(), t.pixels * filters), x.dtype),
         t.out_sizes, pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]), y, winners,
     )  # fmt: skip
     return y, winners
@@ -53,40 +52,40 @@ def backward(
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
     x, dy, workspace = np.ascontiguousarray(x), np.ascontiguousarray(dy), Workspace() if workspace is None else workspace
-    kh, kw, channels, filters = w.shape
-    t = tables(x.shape, (kh, kw), strides, padding, dilation)
+    filters = w.shape[3]
+    t = tables(x.shape, w.shape[:2], strides, padding, dilation)
     dx, dw, db = (None, None, None) if out is None else out
     dw, db = ensure(dw, w.shape, x.dtype), ensure(db, (filters,), x.dtype)
     dx = ensure(dx, x.shape, x.dtype) if need_dx else None
-    width, pixels = padded_columns(filters, x.dtype), t.out_sizes[0] * t.out_sizes[1]
+    width = padded_columns(filters, x.dtype)
     parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
     padded_dx = workspace.array("conv_relu_maxpool/dx", (threads(), max(t.padded_size, 1)), x.dtype)
     _backward(
-        dy, y, winners, x.reshape(t.n, -1), t.image, pack_taps(w, workspace) if need_dx else _empty(x.dtype), t.windows,
-        offsets(pixels, width), offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
+        dy, y, winners, x.reshape(t.n, -1), t.image, transposed_taps(w, workspace) if need_dx else _empty(x.dtype, 3), t.windows,
+        offsets(t.pixels, width), offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
         offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace), padded_dx,
-        workspace.array("conv_relu_maxpool/dz", (threads(), pixels * width), x.dtype), parts, sums,
+        workspace.array("conv_relu_maxpool/dz", (threads(), t.pixels * width), x.dtype), parts, sums,
         pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]),
-        _empty(x.dtype) if dx is None else dx.reshape(t.n, -1),
+        _empty(x.dtype, 2) if dx is None else dx.reshape(t.n, -1),
     )  # fmt: skip
     add_parts(sums, dw.reshape(-1), db)
     return dx, dw, db
 
 
-def _empty(dtype: Any) -> Array:
-    """Stands for an array that is not wanted: two-dimensional, without elements."""
-    return no_bias(dtype).reshape(0, 0)
+def _empty(dtype: Any, axes: int) -> Array:
+    """Stands for an array that is not wanted: it has no elements."""
+    return no_bias(dtype).reshape((0,) * axes)
 
 
 @jit(parallel=True)
 def _forward(
-    x, image, panels, bias, windows, runs, depth, z_rows, filters, total_depth, scratch, z_scratch, z_sizes, pool_size,
-    pool_strides, pool_before, y, winners,
+    x, image, w, bias, windows, runs, depth, z_rows, filters, scratch, z_scratch, z_sizes, pool_size, pool_strides,
+    pool_before, y, winners,
 ):  # fmt: skip
     for n in prange(len(x)):
         z = z_scratch[get_thread_id()]
         padded = padded_image(x[n], image, scratch[get_thread_id()])
-        convolve(padded, panels, windows, runs, depth, total_depth, filters, z, z_rows)
+        convolve(padded, w, windows, runs, depth, filters, z, z_rows)
         if len(bias):
             for start in range(0, len(z), filters):
                 for f in range(filters):
@@ -143,7 +142,7 @@ def _backward(
             if len(dx):
                 some = dx[n] if whole else padded_dx[get_thread_id()]
                 some[:] = 0
-                add_input_gradient(dz, dz_rows, no_runs, taps_w, windows, taps, filters, c, some)
+                add_input_gradient(dz, dz_rows, no_runs, taps_w, windows, taps, c, some)
                 if not whole:
                     cut_padding(some, image, dx[n])
 

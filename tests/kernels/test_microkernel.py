@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyconv.kernels import microkernel, panels
+from tinyconv.kernels import matmul, microkernel
 from tinyconv.kernels.workspace import Workspace
 
 
@@ -16,27 +16,33 @@ from tinyconv.kernels.workspace import Workspace
 def test_every_number_of_rows_and_columns_of_a_tile(dtype):
     rng = np.random.default_rng(0)
     for rows in range(1, max(microkernel.ROWS) + 2):
-        for columns in (1, 7, *(v * panels.lanes(dtype) + extra for v in range(1, 5) for extra in (-1, 0, 1))):
+        for columns in (1, 7, *(v * matmul.lanes(dtype) + extra for v in range(1, 5) for extra in (-1, 0, 1))):
             a, b = rng.standard_normal((rows, 5)).astype(dtype), rng.standard_normal((5, columns)).astype(dtype)
             out = np.full((rows + 2, columns), 7, dtype)  # a row before and one after must stay as they are
-            panels.matmul(
-                a.ravel(), panels.offsets(rows, 5), 1, 5, panels.pack(b, Workspace(), "b"), out[1:-1]
-            )
+            matmul.matmul(a.ravel(), matmul.offsets(rows, 5), 1, matmul.whole_vectors(b, Workspace(), "b"), out[1:-1])
             np.testing.assert_allclose(out[1:-1], a @ b, rtol=1e-4, atol=1e-5)
             assert (out[0] == 7).all()
             assert (out[-1] == 7).all()
 
 
-def test_packing_lays_panels_one_after_the_other():
-    dtype = np.float32
-    full, depth = panels.panel_width(dtype), 3
-    b = np.arange(depth * (full + 2), dtype=dtype).reshape(depth, full + 2)
-    packed = panels.pack(b, Workspace(), "b")
-    np.testing.assert_array_equal(packed[: depth * full].reshape(depth, full), b[:, :full])
-    last = packed[depth * full :].reshape(depth, panels.lanes(dtype))
-    np.testing.assert_array_equal(last[:, :2], b[:, full:])
-    assert (last[:, 2:] == 0).all()
-    np.testing.assert_array_equal(panels.pack(np.ascontiguousarray(b.T), Workspace(), "b", transposed=True), packed)
+def test_a_matrix_is_copied_only_where_its_rows_are_not_whole_vectors():
+    lanes = matmul.lanes(np.float32)
+    b = np.ones((3, 2 * lanes), np.float32)
+    assert matmul.whole_vectors(b, Workspace(), "b") is b
+    b = np.ones((3, lanes + 2), np.float32)
+    workspace = Workspace()
+    workspace.array("b", (3, 2 * lanes), np.float32)[...] = np.nan
+    wide = matmul.whole_vectors(b, workspace, "b")
+    assert (wide[:, : lanes + 2] == 1).all()
+    assert (wide[:, lanes + 2 :] == 0).all()
+
+
+def test_the_transposed_product():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((250, 300)), rng.standard_normal((300, 72))
+    out = np.empty((71, 250))
+    matmul.matmul_transposed(a.ravel(), matmul.offsets(250, 300), 1, b, out, Workspace())
+    np.testing.assert_allclose(out, (a @ b).T[:71], atol=1e-11)
 
 
 @pytest.mark.slow

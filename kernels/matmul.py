@@ -1,0 +1,142 @@
+"""Matrix products on the micro-kernel: how operands are laid out for it, and the plain product C = A · B.
+
+The micro-kernel reads rows of B in whole vectors.  So B is a row-major matrix whose rows are as long as whole vectors: a
+weight or gradient array as it is where its last axis allows, else a copy filled up with zeros (`whole_vectors`).
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import config, get_thread_id, prange
+
+from .jit import jit
+from .microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
+from .workspace import Workspace
+
+Array = np.ndarray[Any, Any]
+
+BLOCK_ROWS = 96  # rows of C that one thread works on at a time: 8, 12 and 16 tiles
+BLOCK_DEPTH = 128  # of K: 128 rows of 4 vectors are 32 KiB, which stay in the L1 cache for all tiles of the block
+
+
+def threads() -> int:
+    """How many threads there can be at most: scratch memory has a row for each."""
+    return int(config.NUMBA_NUM_THREADS)
+
+
+def lanes(dtype: Any) -> int:
+    """Elements in one vector register."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def padded_columns(columns: int, dtype: Any) -> int:
+    """`columns` rounded up to whole vectors."""
+    return -(-columns // lanes(dtype)) * lanes(dtype)
+
+
+@lru_cache(maxsize=256)
+def offsets(rows: int, stride: int) -> Array:
+    """Where `rows` equally spaced rows start: 0, stride, …, ready for the micro-kernel (see `as_table`)."""
+    return as_table(np.arange(rows) * stride)
+
+
+def as_table(starts: Any) -> Array:
+    """int64 offsets, the last one repeated: a tile that reaches beyond the last row reads it again and drops the result."""
+    table = np.asarray(starts, np.int64).ravel()
+    table = np.concatenate([table, np.full(MAX_ROWS, table[-1])])
+    table.setflags(write=False)
+    return table
+
+
+def whole_vectors(b: Array, workspace: Workspace, name: str) -> Array:
+    """b (rows, columns) itself if its rows are contiguous and of whole vectors, else a copy with zeros at their ends."""
+    rows, columns = b.shape
+    width = padded_columns(columns, b.dtype)
+    if width == columns:
+        return np.ascontiguousarray(b)
+    wide = workspace.array(name, (rows, width), b.dtype)
+    wide[:, :columns] = b
+    wide[:, columns:] = 0
+    return wide
+
+
+@lru_cache
+def no_bias(dtype: Any) -> Array:
+    """An empty bias, which adds nothing."""
+    return np.empty(0, dtype)
+
+
+def matmul(a: Array, a_rows: Array, a_k: int, b: Array, out: Array, bias: Array | None = None) -> Array:
+    """out (rows, columns) = A · b + bias, with A's rows at a_rows in the flat array a, elements a_k apart.
+
+    b is (depth, columns rounded up to whole vectors).  Each element of `out` is summed over k in blocks of BLOCK_DEPTH, in
+    order: the bits do not depend on the threads.
+    """
+    rows, columns = out.shape
+    _matmul(
+        a, a_rows, a_k, _depth_blocks(len(b), a_k), b, out.reshape(-1), offsets(rows, columns), rows, columns,
+        no_bias(out.dtype) if bias is None else bias,
+    )  # fmt: skip
+    return out
+
+
+def matmul_transposed(a: Array, a_rows: Array, a_k: int, b: Array, out: Array, workspace: Workspace) -> Array:
+    """out (columns, rows) = (A · b)ᵀ, A and b as in `matmul`: for b that is cheap to transpose and A that is not."""
+    columns, rows = out.shape
+    scratch = workspace.array("matmul/block", (threads(), BLOCK_ROWS * b.shape[1]), out.dtype)
+    _matmul_transposed(a, a_rows, a_k, _depth_blocks(len(b), a_k), b, offsets(BLOCK_ROWS, b.shape[1]), scratch, out)
+    return out
+
+
+def _depth_blocks(depth: int, a_k: int) -> Array:
+    """Where A's blocks of BLOCK_DEPTH columns start."""
+    return offsets(-(-depth // BLOCK_DEPTH), BLOCK_DEPTH * a_k)
+
+
+# -- compiled: loops where NumPy would copy slices, which take Numba a second to compile ------------------------------
+
+
+@jit(inline=True)
+def _multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, c_off):
+    """C[row:last, :used] = A[row:last] · b[:, first:first + used], K in blocks that stay in the L1 cache."""
+    depth, width = b.shape
+    flat = b.reshape(-1)
+    for block in range((depth + BLOCK_DEPTH - 1) // BLOCK_DEPTH):
+        k = block * BLOCK_DEPTH
+        product(
+            a, a_rows, row, last, starts, block, 1, min(BLOCK_DEPTH, depth - k), a_k,
+            flat, k * width + first, width, used, c, c_rows, c_off, min(block, 1),
+        )  # fmt: skip
+
+
+@jit(parallel=True)
+def _matmul(a, a_rows, a_k, starts, b, c, c_rows, rows, columns, bias):
+    full = MAX_VECTORS * (VECTOR_BYTES // c.itemsize)
+    row_blocks = (rows + BLOCK_ROWS - 1) // BLOCK_ROWS
+    for task in prange(row_blocks * ((columns + full - 1) // full)):
+        first = task // row_blocks * full
+        row = task % row_blocks * BLOCK_ROWS
+        last = min(row + BLOCK_ROWS, rows)
+        used = min(full, columns - first)
+        _multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, first)
+        for i in range(row, last):
+            for j in range(first, min(first + used, len(bias))):
+                c[i * columns + j] += bias[j]
+
+
+@jit(parallel=True)
+def _matmul_transposed(a, a_rows, a_k, starts, b, c_rows, scratch, out):
+    full = MAX_VECTORS * (VECTOR_BYTES // out.itemsize)
+    columns, rows = out.shape
+    for block in prange((rows + BLOCK_ROWS - 1) // BLOCK_ROWS):
+        c = scratch[get_thread_id()]
+        row = block * BLOCK_ROWS
+        last = min(row + BLOCK_ROWS, rows)
+        for first in range(0, columns, full):
+            _multiply_block(
+                a, a_rows[row:], 0, last - row, starts, a_k, b, first, min(full, columns - first), c, c_rows, first
+            )
+        for j in range(columns):
+            for i in range(last - row):
+                out[j, row + i] = c[i * b.shape[1] + j]
