@@ -6,8 +6,19 @@ import pytest
 from tinyconv import backends, layers, losses
 from tinyconv.gradcheck import check_layer, check_loss, check_model
 from tinyconv.layers import (
-    Activation, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D,
-    MaxPooling2D, ReLU, Rescaling, Reshape, Softmax,
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
 )  # fmt: skip
 from tinyconv.models import Sequential
 
@@ -183,7 +194,8 @@ def test_model_of_two_classes(backend):
         backend=backend,
     )
     model.compile("adam", "binary_crossentropy")
-    check_model(model, np.random.default_rng(0).normal(size=(3, 5, 4, 3)), np.array([1, 0, 1]), groups=10).raise_if_wrong()
+    x = np.random.default_rng(0).normal(size=(3, 5, 4, 3))
+    check_model(model, x, np.array([1, 0, 1]), groups=10).raise_if_wrong()
 
 
 def test_a_model_with_a_broken_layer_is_refused():

@@ -210,6 +210,22 @@ def test_what_tinyconv_does_not_have_is_refused(tmp_path, place, change, sentenc
         load_model(tmp_path / "keras.h5")
 
 
+def test_batch_normalization_of_rows_whose_axis_keras_2_counts_from_the_front(tmp_path):
+    model = Sequential([Dense(3, input_shape=(4,)), BatchNormalization()], backend="numpy")
+    model.compile("adam", "mse")
+
+    def change(rows):
+        dense, normalization = rows[5], rows[2]
+        normalization["config"]["axis"] = [1]
+        dense["config"].update(units=3, activation="linear")
+        rows[0]["config"]["batch_input_shape"] = [None, 4]
+        rows[1:] = [dense, normalization]
+
+    keras_file(tmp_path / "keras.h5", model, 2, change=change)
+    x = np.random.default_rng(0).random((5, 4), np.float32)
+    np.testing.assert_array_equal(load_model(tmp_path / "keras.h5").predict(x), model.predict(x))
+
+
 def test_an_unknown_layer_is_refused(tmp_path):
     keras_file(tmp_path / "keras.h5", make(), 3, change=lambda rows: rows[4].update(class_name="Lambda"))
     with pytest.raises(ModelFileError, match="it has a Lambda layer, and tinyconv has none"):

@@ -1,4 +1,4 @@
-"""Saving: everything comes back, training continues with the same bits, and what is no model is refused in a sentence."""
+"""Saving: everything comes back, training continues with the same bits, and what is no model is refused."""
 
 import json
 import os

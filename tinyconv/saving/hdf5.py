@@ -42,16 +42,16 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "trainable": (True,),
     "data_format": ("channels_last",),
     "groups": (1,),
-    "axis": (-1, [-1], 3, [3]),  # the channels
     "center": (True,),
     "scale": (True,),
     "threshold": (0, 0.0),
     "negative_slope": (0, 0.0),
     "keepdims": (False,),
+    "renorm": (False,),
 }
 # Arguments that do not change what a layer computes once it has its weights.
 IRRELEVANT = {
-    "dtype", "seed", "sparse", "ragged", "optional", "batch_shape", "batch_input_shape", "synchronized", "renorm",
+    "dtype", "seed", "sparse", "ragged", "optional", "batch_shape", "batch_input_shape", "synchronized",
     "renorm_clipping", "renorm_momentum", "virtual_batch_size", "beta_initializer", "gamma_initializer",
     "moving_mean_initializer", "moving_variance_initializer",
 }  # fmt: skip
@@ -208,12 +208,27 @@ def _from_keras(file: Any, weights: Tensors) -> tuple[Document, Tensors]:
         "backend": None,
         "dtype": next(iter(weights.values())).dtype.name if weights else "float32",
         "input_shape": _input_shape(config),
-        "layers": [_from_keras_layer(entry) for entry in config["layers"] if entry["class_name"] != "InputLayer"],
+        "layers": list(_from_keras_layers(config["layers"], rank=len(_input_shape(config)) + 1)),
     }
     if "training_config" not in file.attrs:
         return document, weights
     compilation = _from_keras_training(json.loads(_text(file.attrs["training_config"])))
     return document | {"compile": compilation}, weights | _states(file, compilation, names)
+
+
+def _from_keras_layers(entries: list[Document], rank: int) -> Iterator[Document]:
+    """The layers in tinyconv's arguments; `rank` is the number of axes of what goes in, with the batch."""
+    for entry in entries:
+        if entry["class_name"] == "InputLayer":
+            continue
+        theirs = dict(entry["config"])
+        if np.ravel(theirs.get("axis", -1)).tolist() in ([-1], [rank - 1]):
+            theirs.pop("axis", None)  # the last axis, as always here; Keras 2 counts it from the front
+        if entry["class_name"] in ("Flatten", "GlobalAveragePooling2D"):
+            rank = 2
+        elif entry["class_name"] == "Reshape":
+            rank = 1 + len(theirs["target_shape"])
+        yield _from_keras_layer({**entry, "config": theirs})
 
 
 def _from_keras_layer(entry: Document) -> Document:
