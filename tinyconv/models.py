@@ -304,7 +304,8 @@ class Sequential:
 
     def forward(self, x: Any, training: bool = False) -> Array:
         """Return the predictions (n, …) for one batch; in study mode, `layer.output` then has every layer's output."""
-        return self.plan.forward(self._batch(x), training=training, step=self._step).copy()
+        batch = self._batch(x)
+        return self.plan.forward(batch, training=training, step=self._step).copy()
 
     __call__ = forward
 

@@ -1,0 +1,260 @@
+"""The plan: what it fuses, that fusing changes no number, and that a step allocates nothing."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tinyconv import losses
+from tinyconv.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    Softmax,
+)
+from tinyconv.models import Sequential
+from tinyconv.plan import ConvReluMaxPool
+
+SHAPE = (9, 11, 2)
+
+
+def images(n=6, shape=SHAPE, dtype="float32"):
+    return np.random.default_rng(0).normal(size=(n, *shape)).astype(dtype)
+
+
+def build(rows, *, fuse=True, backend="numpy", dtype="float64", loss="categorical_crossentropy"):
+    model = Sequential(rows, backend=backend, dtype=dtype, fuse=fuse, seed=1)
+    model.build((None, *SHAPE))
+    model.compile("sgd", loss, metrics=["accuracy"])
+    return model
+
+
+def conv_net():
+    return [
+        Conv2D(4, 3, activation="relu"), MaxPooling2D(), Dropout(0.25), Flatten(), Dense(8, activation="relu"),
+        Dropout(0.5), Dense(3, activation="softmax"),
+    ]
+
+
+MODELS = {
+    "conv-net": (conv_net, "categorical_crossentropy"),
+    "separate-activations": (
+        lambda: [
+            Conv2D(3, (2, 3), padding="same", strides=(1, 2)), ReLU(), MaxPooling2D((3, 2), strides=2, padding="same"),
+            Conv2D(4, 2, use_bias=False), Activation("relu"), MaxPooling2D(), Flatten(), Dense(3), Softmax(),
+        ],
+        "sparse_categorical_crossentropy",
+    ),
+    "two-convs-before-the-pool": (
+        lambda: [
+            Conv2D(3, 3, activation="relu"), Conv2D(3, 3, activation="relu", dilation_rate=2), MaxPooling2D(),
+            GlobalAveragePooling2D(), Dense(3), Activation("softmax"),
+        ],
+        "categorical_crossentropy",
+    ),
+    "normalised": (
+        lambda: [
+            Rescaling(0.5), Conv2D(3, 3), BatchNormalization(), ReLU(), MaxPooling2D(), Dropout(0.2), Flatten(),
+            Dense(3, activation="tanh"), Dense(3, activation="softmax"),
+        ],
+        "categorical_crossentropy",
+    ),
+    "relu-before-softmax": (
+        lambda: [Flatten(), Dense(3, activation="relu"), Softmax()],
+        losses.CategoricalCrossentropy(label_smoothing=0.1),
+    ),
+    "logits": (lambda: [Flatten(), Dense(3)], losses.CategoricalCrossentropy(from_logits=True)),
+    "penalties": (
+        lambda: [Conv2D(2, 3, activation="relu", kernel_regularizer="l2"), MaxPooling2D(), Flatten(),
+                 Dense(3, activation="softmax", kernel_regularizer="l1")],
+        "categorical_crossentropy",
+    ),
+}  # fmt: skip
+
+
+# -- fusing changes no number -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("name", MODELS)
+def test_fused_and_unfused_agree(name, backend):
+    make, loss = MODELS[name]
+    fused, plain = (build(make(), fuse=fuse, backend=backend, loss=loss) for fuse in (True, False))
+    x, y = images(dtype="float64"), np.array([0, 1, 2, 2, 1, 0])
+    assert_allclose(fused.loss_and_gradients(x, y), plain.loss_and_gradients(x, y), rtol=1e-10)
+    assert_allclose(fused.parameters.gradients, plain.parameters.gradients, rtol=1e-8, atol=1e-12)
+    assert np.abs(fused.parameters.gradients).max() > 1e-3
+    for model in (fused, plain):
+        model.train_on_batch(x, y)
+    assert_allclose(fused.test_on_batch(x[:4], y[:4]), plain.test_on_batch(x[:4], y[:4]), rtol=1e-9)
+    assert_allclose(fused.predict_on_batch(x), plain.predict_on_batch(x), rtol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_binary_fused_and_unfused_agree(backend):
+    def rows():
+        return [Flatten(), Dense(4, activation="tanh"), Dense(1, activation="sigmoid")]
+
+    fused, plain = (build(rows(), fuse=fuse, backend=backend, loss="binary_crossentropy") for fuse in (True, False))
+    x, y = images(dtype="float64"), np.array([0, 1, 1, 0, 1, 0])
+    assert_allclose(fused.loss_and_gradients(x, y), plain.loss_and_gradients(x, y), rtol=1e-10)
+    assert_allclose(fused.parameters.gradients, plain.parameters.gradients, rtol=1e-8, atol=1e-12)
+
+
+def test_backward_from_predictions_agrees():
+    fused, plain = build(conv_net()), build(conv_net(), fuse=False)
+    x, dy = images(dtype="float64"), np.random.default_rng(1).normal(size=(6, 3))
+    kept = dy.copy()
+    for model in (fused, plain):
+        model.forward(x, training=True)
+    assert fused.backward(dy) is None
+    assert plain.backward(dy).shape == x.shape
+    assert_array_equal(dy, kept)
+    assert_allclose(fused.parameters.gradients, plain.parameters.gradients, rtol=1e-8, atol=1e-12)
+
+
+def test_a_fused_step_leaves_the_data_alone():
+    model = build([ReLU(), Dropout(0.5), Flatten(), Dense(3, activation="softmax")])
+    x = images(dtype="float64")
+    x.flags.writeable = False
+    model.train_on_batch(x, np.zeros(6, int))
+
+
+def test_certain_and_wrong_has_a_gradient_when_fused():
+    for fuse, expected in ((True, 100.0), (False, -np.log(1e-7))):
+        model = build([Flatten(), Dense(3, activation="softmax")], fuse=fuse)
+        model.layers[1].bias.value[0] += 100
+        model.layers[1].kernel.value[...] = 0
+        (value, _) = model.loss_and_gradients(images(1), [1])
+        assert value == pytest.approx(expected)
+        assert abs(model.layers[1].bias.gradient[1]) == pytest.approx(1 if fuse else 0)
+
+
+# -- what is fused ----------------------------------------------------------------------------------------------------
+
+
+def kinds(rows, **options):
+    return [type(step).__name__ for step in build(rows, **options).plan.steps]
+
+
+def test_conv_relu_maxpool_are_one_step_where_the_backend_can():
+    assert kinds(conv_net(), backend="numba")[:2] == ["ConvReluMaxPool", "Dropout"]
+    assert kinds(conv_net(), backend="numpy")[:2] == ["Conv2D", "MaxPooling2D"]
+    assert kinds(conv_net(), backend="numba", fuse=False)[:2] == ["Conv2D", "MaxPooling2D"]
+    rest = [GlobalAveragePooling2D(), Dense(3)]
+    assert kinds([Conv2D(2, 3), ReLU(), MaxPooling2D(), *rest], backend="numba")[0] == "ConvReluMaxPool"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda: [Conv2D(2, 3), MaxPooling2D()],
+        lambda: [Conv2D(2, 3, activation="tanh"), MaxPooling2D()],
+        lambda: [Conv2D(2, 3, activation="tanh"), ReLU(), MaxPooling2D()],
+        lambda: [Conv2D(2, 3, activation="relu"), Dropout(0.1), MaxPooling2D()],
+        lambda: [Conv2D(2, 3, activation="relu"), Conv2D(2, 3)],
+    ],
+)
+def test_other_neighbours_are_not(rows):
+    assert "ConvReluMaxPool" not in kinds([*rows(), GlobalAveragePooling2D(), Dense(3)], backend="numba")
+
+
+def test_a_plan_is_made_again_for_study_mode():
+    model = build(conv_net(), backend="numba")
+    assert isinstance(model.plan.steps[0], ConvReluMaxPool)
+    assert model.plan is model.plan
+    model.fuse = False
+    assert model.plan.steps == model.layers
+    assert model.plan.nbytes == 0
+
+
+def in_place(*rows):
+    plan = build([*rows, GlobalAveragePooling2D(), Dense(3)]).plan
+    return [layer.in_place for layer in plan.layers[: len(rows)]]
+
+
+def test_in_place_only_where_nobody_reads_the_input_again():
+    assert in_place(Conv2D(2, 3), ReLU()) == [False, True]
+    assert in_place(Conv2D(2, 3), BatchNormalization(), ReLU(), Dropout(0.1)) == [False, False, True, False]
+    assert in_place(Conv2D(2, 3, activation="tanh"), ReLU()) == [False, False]
+    assert in_place(Conv2D(2, 3, activation="relu"), MaxPooling2D(), Dropout(0.1)) == [False, False, True]
+    assert in_place(Conv2D(2, 3, activation="relu"), Dropout(0.1), ReLU()) == [False, False, False]
+    assert in_place(Conv2D(2, 3), Dropout(0.1), ReLU()) == [False, True, True]
+    assert in_place(ReLU(), Dropout(0.1)) == [False, False]  # x belongs to the user; y of ReLU is read again
+    assert in_place(Dropout(0.1), ReLU()) == [False, False]  # dropout may return the user's x
+
+
+def test_no_gradient_below_the_first_weights():
+    model = build([Rescaling(2.0), Conv2D(2, 3), MaxPooling2D(), Flatten(), Dense(3)], loss="mse")
+    assert [layer.needs_input_gradient for layer in model.plan.layers] == [False, False, True, True, True]
+    model.fuse = False
+    assert all(layer.needs_input_gradient for layer in model.plan.layers)
+
+
+def test_study_mode_keeps_every_output():
+    model = build(conv_net(), fuse=False)
+    x = images(dtype="float64")
+    y = model.forward(x)
+    assert [layer.output.shape[1:] for layer in model.layers] == [layer.output_shape for layer in model.layers]
+    assert_array_equal(model.layers[-1].output, y)
+    first = model.layers[0].output.copy()
+    assert first.min() >= 0
+    assert_array_equal(model.layers[1].forward(first), model.layers[1].output)
+    model.fuse = True
+    model.forward(x)
+    assert model.layers[0].output is None
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def biggest_allocation(action):
+    """Peak bytes of Python and NumPy memory above the start, while `action` runs."""
+    tracemalloc.start()
+    try:
+        start = tracemalloc.get_traced_memory()[0]
+        action()
+        return tracemalloc.get_traced_memory()[1] - start
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_step_allocates_no_arrays_once_its_batch_size_is_known():
+    model = Sequential(
+        [
+            Conv2D(8, 3, activation="relu", input_shape=(20, 20, 1)), MaxPooling2D(), Conv2D(8, 3),
+            BatchNormalization(), ReLU(), Dropout(0.25), Flatten(), Dense(32, activation="relu"), Dropout(0.5),
+            Dense(10, activation="softmax"),
+        ],
+        backend="numba",
+    )  # fmt: skip
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    x = images(64, (20, 20, 1))
+    y = (np.arange(64) % 10).astype(np.int64)
+    def epoch():
+        model.train_on_batch(x, y)
+        model.train_on_batch(x[:24], y[:24])  # a last batch that is not full
+        model.test_on_batch(x[:24], y[:24])
+
+    epoch()
+    held = model.plan.nbytes
+    assert biggest_allocation(lambda: np.empty(5000, np.float32)) >= 20_000  # arrays are counted
+    assert biggest_allocation(epoch) < 10_000  # views, labels and numbers; the smallest picture is 38,400 bytes
+    assert model.plan.nbytes == held
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_batches_of_every_size_agree(backend):
+    model = build(conv_net(), backend=backend)
+    x = images(7, dtype="float64")
+    whole = model.predict_on_batch(x)
+    parts = [model.predict_on_batch(x[i : i + 3]) for i in (0, 3, 6)]  # kept while the plan's memory is used again
+    assert_allclose(np.concatenate(parts), whole, rtol=1e-12)
