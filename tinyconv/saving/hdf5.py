@@ -8,7 +8,8 @@
     tinyconv/              what only tinyconv reads: its document, the optimizer's and the caller's arrays
 
 Keras: https://keras.io/api/models/model_saving_apis/ ("legacy H5 format"); tried with Keras 2.15 and 3.15.
-The optimizer's state is laid out as Keras 3 has it; Keras 2 loads everything but that.
+Both load architecture, weights and compilation.  The optimizer's state is laid out as Keras 3 has it, which takes only
+the step count out of such a file, its own ones included; Keras 2 starts the optimizer afresh, with a warning.
 """
 
 import inspect
