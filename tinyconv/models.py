@@ -325,15 +325,15 @@ class Sequential:
             self._plan = Plan(self.layers, self._loss, fuse=self.fuse)
         return self._plan
 
-    def check_inputs(self, x: Any) -> Array:
-        """Return `x` as an array that the model works on, and build the model for it if it is not built.
+    def check_inputs(self, x: Any, name: str = "x") -> Array:
+        """Return `x`, which errors call `name`, as an array that the model works on; build the model for it if need be.
 
         Images without a channel axis (n, height, width) get one when the model expects images of one channel.  Raises
         DataError when `x` is no array of numbers, ShapeError, naming the first layer, when its shape does not fit.
         """
         batch: Array = np.asarray(x)
         if batch.dtype.kind not in "fiub":
-            raise DataError(f"Inputs must be numbers, but got an array of {batch.dtype}.")
+            raise DataError(f"{name} must hold numbers, but is an array of {batch.dtype}.")
         if not self.layers:
             raise StateError(f"{self.name} has no layers: add some.")
         first = self.layers[0]
@@ -346,9 +346,11 @@ class Sequential:
             batch = batch[..., None]
         if batch.shape[1:] != wanted:
             advice = " Put the batch axis in front: x[None]." if batch.shape == wanted else ""
-            raise ShapeError(f"{first.name} works on inputs of shape {(None, *wanted)}, but got {batch.shape}.{advice}")
+            raise ShapeError(
+                f"{first.name} works on inputs of shape {(None, *wanted)}, but {name} has shape {batch.shape}.{advice}"
+            )
         if not len(batch):
-            raise DataError(f"{self.name} got a batch without any inputs, of shape {batch.shape}.")
+            raise DataError(f"{name} is empty: it has shape {batch.shape}.")
         return batch
 
     # -- files --------------------------------------------------------------------------------------------------------

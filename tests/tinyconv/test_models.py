@@ -186,12 +186,12 @@ def test_bytes_and_lists_are_numbers():
 @pytest.mark.parametrize(
     ("x", "error", "sentence"),
     [
-        (np.ones((2, 9, 8, 1)), ShapeError, r"conv2d works on inputs of shape \(None, 8, 8, 1\), but got \(2, 9, 8"),
-        (np.ones((2, 8, 8, 3)), ShapeError, r"conv2d works on .* but got \(2, 8, 8, 3\)"),
-        (np.ones((2, 64)), ShapeError, r"conv2d works on .* but got \(2, 64\)"),
+        (np.ones((2, 9, 8, 1)), ShapeError, r"conv2d works on .*\(None, 8, 8, 1\), but x has shape \(2, 9, 8"),
+        (np.ones((2, 8, 8, 3)), ShapeError, r"conv2d works on .* but x has shape \(2, 8, 8, 3\)"),
+        (np.ones((2, 64)), ShapeError, r"conv2d works on .* but x has shape \(2, 64\)"),
         (np.ones((8, 8, 1)), ShapeError, r"Put the batch axis in front"),
-        (np.ones((0, 8, 8, 1)), DataError, "without any inputs"),
-        (np.array([["a"]]), DataError, "must be numbers"),
+        (np.ones((0, 8, 8, 1)), DataError, "x is empty"),
+        (np.array([["a"]]), DataError, "x must hold numbers"),
     ],
 )
 def test_inputs_that_do_not_fit(x, error, sentence):
@@ -365,3 +365,4 @@ def test_fit_evaluate_predict_end_to_end():
     assert model.optimizer.iterations == 4
     assert_allclose(model.evaluate(X, Y, verbose=0), model.test_on_batch(X, Y))
     assert_allclose(model.predict(X), model.predict_on_batch(X))
+    assert_allclose(model.predict(X[..., 0]), model.predict(X))  # images without a channel axis

@@ -16,7 +16,7 @@ import numpy as np
 from tinyconv import random
 from tinyconv.callbacks import Callback, CallbackList, Logs
 from tinyconv.checks import whole_number
-from tinyconv.errors import ShapeError, StateError
+from tinyconv.errors import StateError
 from tinyconv.kernels.contract import PhiloxKey
 from tinyconv.kernels.workspace import CAP_BYTES
 from tinyconv.schedules import Schedule
@@ -130,8 +130,7 @@ def evaluate(
 
 def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array:
     """The model's output for each sample of `x`, (n, *output_shape), worked out in batches (see `batch_that_fits`)."""
-    x = check_images(x)
-    _build_for(model, x, "x")
+    x = model.check_inputs(check_images(x))
     batch_size = _batch_size(batch_size, model)
     images = Gatherer(x, batch_size, model.dtype)
     result = np.empty((len(x), *model.output_shape[1:]), model.dtype)
@@ -186,17 +185,5 @@ def _prepare(model: "Sequential", x: Any, y: Any, x_name: str = "x", y_name: str
     """Check that the model is compiled and that images and labels fit it; build it for them if it is not built."""
     if not model.compiled:
         raise StateError("The model has no loss and no optimizer yet: call compile before fit or evaluate.")
-    x = check_images(x, x_name)
-    _build_for(model, x, x_name)
+    x = model.check_inputs(check_images(x, x_name), x_name)
     return x, check_labels(y, len(x), model, y_name)
-
-
-def _build_for(model: "Sequential", x: Array, name: str) -> None:
-    """Build the model for the shape of `x`, or raise ShapeError when it is built for another one."""
-    if not model.built:
-        model.build(x.shape[1:])
-    elif x.shape[1:] != model.input_shape[1:]:
-        raise ShapeError(
-            f"{model.layers[0].name} works on samples of shape {model.input_shape[1:]}, but {name} has samples of "
-            f"shape {x.shape[1:]}: reshape or resize them."
-        )
