@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tinyconv.kernels import registry
 
 from tinyconv import losses, optimizers, utils
+from tinyconv.kernels import registry
 from tinyconv.layers import Conv2D, Dense, MaxPooling2D
 from tinyconv.models import Sequential
 

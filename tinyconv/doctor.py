@@ -89,7 +89,8 @@ def threads() -> list[Finding]:
     libraries = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
     for library in libraries:
         kernels = f", kernels for {library['architecture']}" if library.get("architecture") else ""
-        value = f"{library['internal_api']} {library['version']}, {library['num_threads']} threads{kernels}"
+        origin = Path(library["filepath"]).parent.name  # numpy.libs and scipy.libs each bring their own
+        value = f"{library['internal_api']} {library['version']} of {origin}, {library['num_threads']} threads{kernels}"
         found.append(Finding("threads", "BLAS", value))
     if not libraries:
         found.append(Finding("threads", "BLAS", "NumPy uses one that threadpoolctl does not know"))

@@ -282,35 +282,35 @@ _ENTRIES = {
     recipe.name: recipe
     for recipe in (
         ZooEntry(
-            "course_cnn", "two convolutions before the first pool, dropout", _course_cnn, "mnist",
+            "course_cnn", "two convolutions, pool, dropout", _course_cnn, "mnist",
             epochs=12, batch_size=128,
         ),
         ZooEntry(
-            "simple_cnn", "one convolution, one pool: the smallest real CNN", _simple_cnn, "mnist",
+            "simple_cnn", "one convolution, one pool", _simple_cnn, "mnist",
             epochs=4, batch_size=32,
         ),
         ZooEntry(
-            "simple_cnn_dropout", "simple_cnn with dropout", _simple_cnn_dropout, "mnist",
+            "simple_cnn_dropout", "the same with dropout", _simple_cnn_dropout, "mnist",
             epochs=4, batch_size=32,
         ),
         ZooEntry(
-            "two_conv_cnn", "small, quick and good: what `tinyconv train` trains", _two_conv_cnn, "mnist",
+            "two_conv_cnn", "small and good: the default", _two_conv_cnn, "mnist",
             epochs=10, batch_size=64, learning_rate=0.002, schedule="one_cycle",
         ),
         ZooEntry(
-            "fashion_perceptron", "one dense layer, no convolution, to compare with", _fashion_perceptron,
+            "fashion_perceptron", "no convolution, to compare with", _fashion_perceptron,
             "fashion_mnist", epochs=10, batch_size=32,
         ),
         ZooEntry(
-            "mnist_convnet", "a complete MNIST listing: 64 and 128 filters", _mnist_convnet, "mnist",
+            "mnist_convnet", "a complete MNIST listing", _mnist_convnet, "mnist",
             epochs=5, batch_size=64, validation_split=0.1,
         ),
         ZooEntry(
-            "fashion_items", "a complete Fashion-MNIST listing: 2×2 kernels", _fashion_items, "fashion_mnist",
+            "fashion_items", "a complete listing, 2×2 kernels", _fashion_items, "fashion_mnist",
             epochs=10, batch_size=200,
         ),
         ZooEntry(
-            "feature_map_net", "three convolutions, for pictures of what each sees", _feature_map_net, "fashion_mnist",
+            "feature_map_net", "for pictures of feature maps", _feature_map_net, "fashion_mnist",
             epochs=10, batch_size=64,
         ),
         ZooEntry(
@@ -318,16 +318,16 @@ _ENTRIES = {
             epochs=10, batch_size=64, learning_rate=0.002, schedule="one_cycle",
         ),
         ZooEntry(
-            "cats_and_dogs", "two classes, one sigmoid, augmented photos", _cats_and_dogs, None,
+            "cats_and_dogs", "64×64 photos, two classes", _cats_and_dogs, None,
             epochs=25, batch_size=32, input_shape=(64, 64, 3), classes=2, validation_split=0.2,
             loss="binary_crossentropy", augment={"shear_range": 0.2, "zoom_range": 0.2, "horizontal_flip": True},
         ),
         ZooEntry(
-            "cifar10_cnn", "500 steps on small colour photos", _cifar10_cnn, "cifar10",
+            "cifar10_cnn", "500 steps on small photos", _cifar10_cnn, "cifar10",
             epochs=1, batch_size=100, input_shape=(32, 32, 3),
         ),
         ZooEntry(
-            "flowers", "photos of five kinds of flowers", _flowers, None,
+            "flowers", "150×150 photos, five classes", _flowers, None,
             epochs=10, batch_size=128, input_shape=(150, 150, 3), classes=5, validation_split=0.25,
             reduce_on_plateau=True,
             augment={
@@ -336,7 +336,7 @@ _ENTRIES = {
             },
         ),
         ZooEntry(
-            "scenes", "photos of six kinds of landscapes", _scenes, None,
+            "scenes", "150×150 photos, six classes", _scenes, None,
             epochs=4, batch_size=128, input_shape=(150, 150, 3), classes=6, validation_split=0.2,
             loss="sparse_categorical_crossentropy",
         ),

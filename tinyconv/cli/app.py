@@ -19,23 +19,25 @@ class _Sentences(TyperGroup):
         try:
             return super().invoke(ctx)
         except TinyconvError as problem:
-            sentence, code = str(problem), problem.exit_code
-        except KeyboardInterrupt:
-            sentence, code = "Interrupted.", INTERRUPTED
+            raise _exit(ctx, str(problem), problem.exit_code) from problem
+        except KeyboardInterrupt as problem:
+            raise _exit(ctx, "Interrupted.", INTERRUPTED) from problem
         except MemoryError as problem:
-            sentence, code = f"There is not enough memory ({problem}); try a smaller --batch-size.", FAILURE
+            raise _exit(ctx, f"There is not enough memory ({problem}); try a smaller batch.", FAILURE) from problem
+        except BrokenPipeError:  # `tinyconv zoo | head`: typer ends quietly
+            raise
         except OSError as problem:
-            sentence, code = f"{problem}.", FAILURE
-        _show_traceback_if_wanted(ctx)
-        typer.echo(f"tinyconv: {sentence}", err=True)
-        raise typer.Exit(code)
+            raise _exit(ctx, f"{problem}.", FAILURE) from problem
 
 
-def _show_traceback_if_wanted(ctx: Any) -> None:
+def _exit(ctx: Any, sentence: str, code: int) -> typer.Exit:
+    """Say what the exception being handled is about; returns what to raise instead."""
     if ctx.params.get("debug"):
         import traceback
 
         traceback.print_exc()
+    typer.echo(f"tinyconv: {sentence}", err=True)
+    return typer.Exit(code)
 
 
 app = typer.Typer(

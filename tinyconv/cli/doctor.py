@@ -16,8 +16,7 @@ def doctor() -> None:
         if finding.topic != topic:
             topic = finding.topic
             out.print(f"\n[bold]{topic}[/bold]")
-        mark = "[red]✗[/red]" if finding.fix else "[green]✓[/green]" if finding.topic == "versions" else " "
-        out.print(f"{mark} {finding.name:<16} ", end="")
+        out.print("[red]✗[/red]" if finding.fix else " ", f"{finding.name:<17}", end="")
         out.print(finding.value, markup=False)
         if finding.fix:
             out.print("   fix: ", style="red", end="")

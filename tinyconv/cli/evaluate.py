@@ -26,7 +26,7 @@ def evaluate(
     dataset = trained.load_data(data)
     x, y = scaled(dataset.x_test), dataset.y_test
     out = console()
-    out.print(f"{trained.path} on {len(x):,} test images of {dataset.name}")
+    out.print(f"{trained.path} on {len(x):,} test images of {dataset.name}\n", markup=False)
     scores = trained.model.evaluate(x, y, verbose=0, return_dict=True)
     predicted = as_classes(trained.model.predict(x))
     labels = np.arange(len(dataset.class_names))

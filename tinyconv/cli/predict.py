@@ -56,6 +56,6 @@ def _show(out: "Console", path: Path, class_names: list[str], shares: list[float
 
     best = max(range(len(shares)), key=shares.__getitem__)
     width = max(map(len, class_names))
-    out.print(f"\n[bold]{path}[/bold]  →  [bold cyan]{class_names[best]}[/bold cyan]")
+    out.print(f"\n{path}  →  {class_names[best]}", style="bold", markup=False)
     for label, (name, share) in enumerate(zip(class_names, shares, strict=True)):
         out.print(f"  {name:>{width}}  {bar(share)}  {share:7.2%}", style="cyan" if label == best else "", markup=False)

@@ -8,18 +8,20 @@ from typing import Any, NamedTuple
 
 import typer
 
-from tinyconv import random, zoo
+from tinyconv import checks, random, zoo
 from tinyconv.callbacks import Callback, ReduceLROnPlateau
 from tinyconv.cli import sources
 from tinyconv.datasets import Augment, Dataset
-from tinyconv.errors import ArgumentError
+from tinyconv.errors import ArgumentError, DivergedError
 from tinyconv.models import Sequential
+from tinyconv.saving import save
 from tinyconv.training.data import split
 from tinyconv.training.history import History
 from tinyconv.training.run_folder import RunFolder
 
 PATIENCE = 3  # epochs without a better validation loss before ReduceLROnPlateau acts
 GENTLE = {"rotation_range": 10, "zoom_range": 0.1, "width_shift_range": 0.1, "height_shift_range": 0.1}
+EPOCHS_OF_BUNDLED_DIGITS = 30  # they are few: a network must see them often, and never twice the same
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,25 @@ def plan(entry: zoo.ZooEntry, given: Mapping[str, Any], *, epochs: int | None, b
     """What the user gave, and what the network's lesson did where nothing was given."""
     data = given.get("data", entry.dataset)
     if data is None:
-        raise ArgumentError(f"{entry.name} learns from pictures of your own, in one folder per class: give it as --data.")
+        raise ArgumentError(f"{entry.name} learns from your own pictures, in one folder per class: give it as --data.")
     limit = given.get("limit_steps")
-    if limit is not None and limit < 1:
-        raise ArgumentError(f"--limit-steps must be at least 1, but got {limit}.")
-    wanted = given.get("augment")
-    augment = dict(entry.augment) or GENTLE if wanted else entry.augment if wanted is None else {}
+    is_bundled = data == "digits"
+    usual_epochs = EPOCHS_OF_BUNDLED_DIGITS if is_bundled else entry.epochs
+    augmented = given.get("augment", is_bundled or bool(entry.augment))
     return Plan(
         model=entry.name, data=str(data), classes=given.get("classes"),
-        epochs=entry.epochs if epochs is None else epochs,
-        batch_size=given.get("batch_size", entry.batch_size),
-        validation_split=given.get("validation_split", entry.validation_split),
+        epochs=checks.whole_number(usual_epochs if epochs is None else epochs, "--epochs", minimum=1),
+        batch_size=checks.whole_number(given.get("batch_size", entry.batch_size), "--batch-size", minimum=1),
+        validation_split=checks.number(
+            given.get("validation_split", entry.validation_split), "--validation-split", minimum=0, below=1
+        ),
         seed=given.get("seed", 0),
         optimizer=given.get("optimizer", entry.optimizer),
         learning_rate=given.get("learning_rate", entry.learning_rate),
         schedule=given.get("schedule", entry.schedule),
-        augment=augment, reduce_on_plateau=entry.reduce_on_plateau, limit_steps=limit,
+        augment=(entry.augment or GENTLE) if augmented else {},
+        reduce_on_plateau=entry.reduce_on_plateau,
+        limit_steps=None if limit is None else checks.whole_number(limit, "--limit-steps", minimum=1),
         fuse=given.get("fuse", True), backend=backend,
     )
 
@@ -115,6 +120,10 @@ class Session(NamedTuple):
             self._merge(self._fit(verbose))
         except KeyboardInterrupt:
             self._say_how_to_go_on()
+            raise
+        except DivergedError:
+            save(self.model, self.run.path / "last-good.safetensors")
+            typer.echo(f"\nThe last good weights are kept in {self.run.path / 'last-good.safetensors'}")
             raise
         seconds = time.perf_counter() - began
         dataset = self.dataset

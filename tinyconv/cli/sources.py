@@ -72,7 +72,7 @@ def find_trained(name: str | None, *, backend: str | None = None) -> Trained:
     """The trained model that `name` means: a run folder or a saved model; None is the latest run below `RUNS`."""
     path = latest_run() if name is None else Path(name)
     if name in zoo.names() and not path.exists():
-        raise ArgumentError(f"{name} is not trained yet: run `tinyconv train --model {name}`, then name its run folder.")
+        raise ArgumentError(f"{name} is not trained yet: run `tinyconv train --model {name}` and name its run folder.")
     if not (path / "config.json").is_file():
         return Trained(load_model(path, backend=backend), path, {})
     run = RunFolder(path)

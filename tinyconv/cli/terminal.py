@@ -20,10 +20,9 @@ def console() -> "Console":
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> "Table":
     """A table without frames; the columns named in `right` are numbers, flush right."""
-    from rich import box
     from rich.table import Table
 
-    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    result = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in columns:
         result.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:

@@ -14,7 +14,7 @@ def train(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", "-d", help="digits, mnist, fashion_mnist, cifar10, or a folder of one folder per class."),
+        typer.Option("--data", "-d", help="digits, mnist, fashion_mnist, cifar10, or a folder with one per class."),
     ] = None,
     classes: Annotated[str | None, typer.Option(help="Only these classes of the data, as in cat,dog.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="How often to go through the data.")] = None,

@@ -8,8 +8,6 @@ def zoo() -> None:
 
     rows = []
     for entry in map(networks.entry, networks.names()):
-        height, width, channels = entry.input_shape
         parameters = networks.build(entry.name, backend="numpy").count_params()
-        images, data = f"{height}×{width}×{channels}", entry.dataset or "image folder"
-        rows.append((entry.name, f"{parameters:,}", images, data, entry.description))
-    console().print(table(("name", "parameters", "images", "data", ""), rows, right=("parameters",)))
+        rows.append((entry.name, f"{parameters:,}", entry.dataset or "image folder", entry.description))
+    console().print(table(("name", "parameters", "data", ""), rows, right=("parameters",)))
