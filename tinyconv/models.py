@@ -102,10 +102,12 @@ class Sequential:
                 "and give it the weights by set_weights."
             )
         self._name(layer)
-        if not self.layers and self._input_shape is None:
-            self._input_shape = layer.requested_input_shape and _sizes(layer.requested_input_shape)
-        if self._input_shape is not None:
-            self._build_layer(layer, self._flowing_shape())
+        shape = self._input_shape
+        if shape is None and not self.layers and layer.requested_input_shape is not None:
+            shape = _sizes(layer.requested_input_shape)
+        if shape is not None:
+            self._build_layer(layer, self.layers[-1].output_shape if self.layers else shape)
+        self._input_shape = shape
         layer.owned = True
         self.layers.append(layer)
         self._forget()
@@ -115,7 +117,7 @@ class Sequential:
         if not self.layers:
             raise StateError(f"{self.name} has no layers.")
         layer = self.layers.pop()
-        layer.owned, layer.workspace, layer.in_place, layer.needs_input_gradient = False, None, False, True
+        layer.owned = False
         self._forget()
         return layer
 
@@ -135,17 +137,15 @@ class Sequential:
         shape = _sizes(input_shape[1:] if len(input_shape) and input_shape[0] is None else input_shape)
         if self._input_shape is not None and self._input_shape != shape:
             raise StateError(
-                f"{self.name} works on inputs of shape {self.input_shape}; make another one for "
+                f"{self.name} works on inputs of shape {with_batch(self._input_shape)}; make another model for "
                 f"{with_batch(shape)}."
             )
         if self._input_shape is None:
+            flowing = shape
+            for layer in self.layers:
+                self._build_layer(layer, flowing)
+                flowing = layer.output_shape
             self._input_shape = shape
-            try:
-                for i, layer in enumerate(self.layers):
-                    self._build_layer(layer, self.layers[i - 1].output_shape if i else shape)
-            except ShapeError:
-                self._input_shape = None
-                raise
         if self.layers:
             self._connect()
 
@@ -421,10 +421,6 @@ class Sequential:
         if weights is not None:
             layer.set_weights(weights)
 
-    def _flowing_shape(self) -> Shape:
-        """The shape that the next layer gets."""
-        return self.layers[-1].output_shape if self.layers else self._input_shape or ()
-
     def _forget(self) -> None:
         """Other layers than before: the flat buffers and the plan must be made anew."""
         self._flat = self._plan = None
@@ -454,7 +450,8 @@ class Sequential:
 
     def _penalties(self) -> list[tuple[Parameter, Regularizer]]:
         """The parameters with a penalty, and what it is."""
-        return [(parameter, parameter.regularizer) for parameter in self.weights if parameter.regularizer is not None]
+        parameters = (parameter for layer in self.layers for parameter in layer.parameters)
+        return [(parameter, parameter.regularizer) for parameter in parameters if parameter.regularizer is not None]
 
     @property
     def _step(self) -> int:

@@ -11,11 +11,14 @@ A plan that fuses
 - leaves out the gradient of the data, and of layers before the first one with weights;
 - owns a `Workspace`: for a batch size that it has seen before, a step allocates no arrays.
 
+Its memory is lent to the layers while the plan runs them; whoever calls a layer at another time gets new arrays.
+
 Without fusing, every layer runs alone, in the order and by the formulas of the book, in memory of its own, and keeps
 its last output to be looked at: study mode.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -74,7 +77,7 @@ class Plan:
     """Runs built layers forward and backward, and computes a loss at their end.
 
     Arguments:
-        layers: built, for one backend and dtype; the plan takes over their memory.
+        layers: built, for one backend and dtype.
         loss: None for a model that only predicts.
         fuse: False for study mode.
     """
@@ -84,10 +87,10 @@ class Plan:
         self.backend: Backend = self.layers[0].backend
         self.workspace = Workspace() if fuse else None
         first = next((i for i, layer in enumerate(layers) if any(p.trainable for p in layer.parameters)), len(layers))
-        for i, layer in enumerate(layers):
-            layer.workspace, layer.output = self.workspace, None
-            layer.needs_input_gradient = not fuse or i > first
-            layer.in_place = fuse and self._may_overwrite(i)
+        self.needs_input_gradient = [not fuse or i > first for i in range(len(self.layers))]
+        self.in_place = [fuse and self._may_overwrite(i) for i in range(len(self.layers))]
+        for layer in self.layers:
+            layer.output = None
         self.steps = list(self.layers) if self.workspace is None else self._group(self.workspace)
         self._loss = loss
         self._last = _fused_with(loss, self.layers[-1]) if fuse else None  # the loss includes its activation
@@ -125,37 +128,41 @@ class Plan:
 
     def forward(self, x: Array, *, training: bool = False, step: int = 0) -> Array:
         """Return the predictions (n, …) for x (n, …), in the plan's memory: the next call overwrites them."""
-        return self._run(self.steps, x, training, step)
+        with self._lending():
+            return self._run(self.steps, x, training, step)
 
     def backward(self, dy: Array) -> Array | None:
         """Overwrite every parameter's gradient, for the gradient dy of the predictions; return dx in study mode.
 
         A plan that fuses writes over dy.
         """
-        return self._run_back(self.steps, dy)
+        with self._lending():
+            return self._run_back(self.steps, dy)
 
     def loss(self, x: Array, y: Any, *, training: bool, step: int = 0) -> tuple[float, Array]:
         """Run forward; return the loss, averaged over the batch, and the predictions, in the plan's memory."""
         if self._loss is None:
             raise StateError("The model has no loss yet: call compile(optimizer, loss) first.")
-        if self._last is None:
-            y_pred = self.forward(x, training=training, step=step)
+        with self._lending():
+            if self._last is not None:
+                logits = self._last.forward_logits(self._run(self.steps[:-1], x, training, step))
+                value, self._dy = self._loss.on_logits(y, logits, backend=self.backend, out=self._loss_buffers(logits))
+                out = self._last.activation_buffer(logits)
+                return value, self._last.activation.forward(logits, out, backend=self.backend)
+            y_pred = self._run(self.steps, x, training, step)
             if self._loss.from_logits:
                 value, self._dy = self._loss.on_logits(y, y_pred, backend=self.backend, out=self._loss_buffers(y_pred))
             else:
                 value, self._dy = self._loss(y, y_pred)
             return value, y_pred
-        logits = self._last.forward_logits(self._run(self.steps[:-1], x, training, step))
-        value, self._dy = self._loss.on_logits(y, logits, backend=self.backend, out=self._loss_buffers(logits))
-        y_pred = self._last.activation.forward(logits, self._last.activation_buffer(logits), backend=self.backend)
-        return value, y_pred
 
     def backward_loss(self) -> None:
         """Overwrite every parameter's gradient, for the last `loss`."""
-        if self._last is None:
-            self._run_back(self.steps, self._dy)
-        else:
-            self._run_back(self.steps[:-1], self._last.backward_logits(self._dy))
+        with self._lending():
+            if self._last is None:
+                self._run_back(self.steps, self._dy)
+            else:
+                self._run_back(self.steps[:-1], self._last.backward_logits(self._dy))
 
     def input_buffer(self, shape: Shape) -> Array:
         """Memory for data that has to be converted to the layers' dtype first."""
@@ -166,6 +173,17 @@ class Plan:
     def nbytes(self) -> int:
         """Bytes of memory that the plan holds for batches of the sizes seen so far; 0 in study mode."""
         return 0 if self.workspace is None else self.workspace.nbytes
+
+    @contextmanager
+    def _lending(self) -> Iterator[None]:
+        """Let the layers use the plan's memory for a while, and what the plan knows about their neighbours."""
+        for layer, in_place, needed in zip(self.layers, self.in_place, self.needs_input_gradient, strict=True):
+            layer.workspace, layer.in_place, layer.needs_input_gradient = self.workspace, in_place, needed
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                layer.workspace, layer.in_place, layer.needs_input_gradient = None, False, True
 
     def _run(self, steps: Sequence[Step], x: Array, training: bool, step: int) -> Array:
         """`x` through all `steps`."""

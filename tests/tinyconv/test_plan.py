@@ -128,6 +128,26 @@ def test_a_fused_step_leaves_the_data_alone():
     model.train_on_batch(x, np.zeros(6, int))
 
 
+@pytest.mark.parametrize("fuse", [True, False])
+def test_a_models_layers_can_be_called_alone(fuse):
+    model = build([Conv2D(2, 3), ReLU(), Dropout(0.5), Flatten(), Dense(3, activation="softmax")], fuse=fuse)
+    x = images(dtype="float64")
+    predictions = model.predict_on_batch(x)
+    outputs = [x]
+    for layer in model.layers:
+        kept = outputs[-1].copy()
+        outputs.append(layer(outputs[-1]))
+        assert_array_equal(outputs[-2], kept)
+    assert_allclose(outputs[-1], predictions)
+    dy = np.ones_like(predictions)
+    for layer in reversed(model.layers):
+        kept = dy.copy()
+        dx = layer.backward(dy)
+        assert_array_equal(dy, kept)
+        dy = dx
+    assert dy.shape == x.shape
+
+
 def test_certain_and_wrong_has_a_gradient_when_fused():
     for fuse, expected in ((True, 100.0), (False, -np.log(1e-7))):
         model = build([Flatten(), Dense(3, activation="softmax")], fuse=fuse)
@@ -177,8 +197,7 @@ def test_a_plan_is_made_again_for_study_mode():
 
 
 def in_place(*rows):
-    plan = build([*rows, GlobalAveragePooling2D(), Dense(3)]).plan
-    return [layer.in_place for layer in plan.layers[: len(rows)]]
+    return build([*rows, GlobalAveragePooling2D(), Dense(3)]).plan.in_place[: len(rows)]
 
 
 def test_in_place_only_where_nobody_reads_the_input_again():
@@ -194,9 +213,9 @@ def test_in_place_only_where_nobody_reads_the_input_again():
 
 def test_no_gradient_below_the_first_weights():
     model = build([Rescaling(2.0), Conv2D(2, 3), MaxPooling2D(), Flatten(), Dense(3)], loss="mse")
-    assert [layer.needs_input_gradient for layer in model.plan.layers] == [False, False, True, True, True]
+    assert model.plan.needs_input_gradient == [False, False, True, True, True]
     model.fuse = False
-    assert all(layer.needs_input_gradient for layer in model.plan.layers)
+    assert all(model.plan.needs_input_gradient)
 
 
 def test_study_mode_keeps_every_output():

@@ -6,7 +6,7 @@
 
 A layer is built for an input shape without the batch axis, e.g. (28, 28, 1).  `forward` keeps on the layer what
 `backward` needs; `backward` takes dy, *adds nothing up*: it overwrites the gradients of the layer's parameters and
-returns dx.  Arrays that a layer produces come from `buffer`: new memory each time, or memory of the plan that owns the
+returns dx.  Arrays that a layer produces come from `buffer`: new memory each time, or memory of the plan that runs the
 layer (see `tinyconv.plan`), so that a training step allocates nothing.
 """
 
@@ -64,14 +64,15 @@ class Layer:
         self.requested_input_shape = None if input_shape is None else tuple(input_shape)
         self.input_shape: Shape = ()  # both without the batch axis, and known once the layer is built
         self.output_shape: Shape = ()
-        self.needs_input_gradient = True  # false for a model's first layer: nobody asks for the gradient of the data
         self.backend = backends.Backend("numpy")
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.seed = 0
         self.step = 0  # the training step, for layers that draw random numbers
-        self.workspace: Workspace | None = None  # the plan's memory; None where no plan owns the layer
-        self.in_place = False  # set by the plan where nobody needs x any more once y is there
         self.output: Array | None = None  # the last y, kept by models in study mode to be looked at
+        # A plan sets these three while it runs the layer:
+        self.workspace: Workspace | None = None  # its memory, for `buffer`
+        self.in_place = False  # whether nobody needs x any more once y is there
+        self.needs_input_gradient = True  # false for the first layer: nobody asks for the gradient of the data
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -146,7 +147,7 @@ class Layer:
         raise NotImplementedError
 
     def buffer(self, name: str, shape: Shape, dtype: Any = None) -> Array:
-        """Memory for a result: the plan's if a plan owns this layer, new otherwise."""
+        """Memory for a result: the plan's if a plan runs this layer, new otherwise."""
         dtype = self.dtype if dtype is None else dtype
         if self.workspace is None:
             return np.empty(shape, dtype)
