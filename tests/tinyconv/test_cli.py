@@ -1,7 +1,6 @@
 """The command line as a user meets it: what it prints, what it leaves behind, its sentences and its exit codes."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,10 @@ from tinyconv.errors import DataError
 from tinyconv.models import Sequential
 from tinyconv.training.run_folder import RunFolder
 
-QUICK = ("train", "--model", "fashion_perceptron", "--data", "digits", "--backend", "numpy", "--epochs", "2", "--no-augment")
+QUICK = (
+    "train", "--model", "fashion_perceptron", "--data", "digits", "--backend", "numpy", "--epochs", "2", "--no-augment",
+)
+CHECKOUT = Path(cli.__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -102,13 +104,19 @@ def test_interrupted_training_says_how_to_go_on(monkeypatch):
 def test_diverged_training_keeps_the_last_good_weights():
     err = refuse(*QUICK, "--run", "mine", "--optimizer", "sgd", "--learning-rate", "1e38", code=1)
     assert "lower learning rate" in err
-    assert all(np.isfinite(weight).all() for weight in sources.find_trained("mine/last-good.safetensors").model.get_weights())
+    kept = sources.find_trained("mine/last-good.safetensors").model.get_weights()
+    assert all(np.isfinite(weights).all() for weights in kept)
 
 
 def test_limit_steps(monkeypatch):
     seen = []
     fit = Sequential.fit
-    monkeypatch.setattr(Sequential, "fit", lambda self, x, y, **options: seen.append(len(x)) or fit(self, x, y, **options))
+
+    def count(self, x, y, **options):
+        seen.append(len(x))
+        return fit(self, x, y, **options)
+
+    monkeypatch.setattr(Sequential, "fit", count)
     succeed(*QUICK, "--batch-size", 10, "--limit-steps", 3)
     assert seen == [30]
 
@@ -305,10 +313,8 @@ def test_data(monkeypatch, tmp_path):
 
 def command(*arguments):
     """Run the real command in a process of its own."""
-    checkout = Path(cli.__file__).resolve().parents[2]
-    path = os.pathsep.join([str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])])
     words = [sys.executable, "-m", "tinyconv", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    return subprocess.run(words, capture_output=True, text=True, cwd=CHECKOUT)
 
 
 def test_help_loads_nothing_heavy():
@@ -317,7 +323,7 @@ def test_help_loads_nothing_heavy():
         "try: main()\nexcept SystemExit: pass\n"
         "print(sorted({'numba', 'numpy', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(cli.__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
@@ -331,8 +337,7 @@ def test_debug_shows_the_traceback_wherever_it_stands():
 
 def test_a_reader_that_goes_away_is_no_error():
     process = subprocess.Popen(
-        [sys.executable, "-m", "tinyconv", "zoo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        cwd=Path(cli.__file__).parents[2],
+        [sys.executable, "-m", "tinyconv", "zoo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=CHECKOUT
     )
     process.stdout.close()
     assert b"Broken pipe" not in process.stderr.read()
