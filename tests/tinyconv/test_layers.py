@@ -1,4 +1,4 @@
-"""Layers alone: shapes, numbers by hand, gradients against central differences, sentences for bad arguments."""
+"""Layers alone: shapes, numbers by hand, weights, sentences for bad arguments; gradients: see test_all_gradients."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinyconv import gradcheck, initializers, layers
+from tinyconv import initializers, layers
 from tinyconv.errors import ArgumentError, ShapeError, StateError
 from tinyconv.layers import (
     Activation,
@@ -49,13 +49,6 @@ EVERY_LAYER = [
 
 
 # -- all layers -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
-@pytest.mark.parametrize(("make", "shape"), EVERY_LAYER)
-def test_gradients(make, shape, training, backend):
-    gradcheck.check_layer(make(), shape, training=training, backend=backend, seed=3).raise_if_wrong()
 
 
 @pytest.mark.parametrize(("make", "shape"), EVERY_LAYER)
