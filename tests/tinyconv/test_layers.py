@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinyconv import initializers, layers
+from tinyconv import gradcheck, initializers, layers
 from tinyconv.errors import ArgumentError, ShapeError, StateError
 from tinyconv.layers import (
     Activation,
@@ -249,6 +249,15 @@ def test_batch_normalization_by_hand():
     assert_allclose(layer.moving_mean.value, [0.25 * 2])
     assert_allclose(layer.moving_variance.value, [0.75 * 1 + 0.25 * 1])
     assert_allclose(layer(np.array([[2.5]])), [[2.0]])  # (2.5 - 0.5) / 1
+
+
+def test_batch_normalization_has_a_gradient_in_inference_too():
+    layer = BatchNormalization(epsilon=0.1)
+    layer.build(IMAGE, dtype="float64")
+    layer.moving_mean.value[:], layer.moving_variance.value[:] = [0.5, -1], [2, 0.3]
+    layer.gamma.value[:] = [1.5, -2]
+    x = np.random.default_rng(0).normal(size=(3, *IMAGE))
+    gradcheck.check_layer(layer, x, training=False).raise_if_wrong()
 
 
 def test_rescaling():
