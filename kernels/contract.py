@@ -180,8 +180,10 @@ class Philox(Protocol):
 
 
 class Dropout(Protocol):
-    """Inverted dropout: element i of the flattened x (row-major) is kept, times 1/(1-rate), when Philox word i of
-    `key` is at least ⌈rate · 2³²⌉, else it becomes 0 (also when x is NaN there).  The mask is never stored.  `out` may be `x` itself.
+    """Inverted dropout: a random part of x becomes 0, the rest is scaled up so that the mean stays.
+
+    Element i of the flattened x (row-major) is kept, times 1/(1-rate), when Philox word i of `key` is at least
+    ⌈rate · 2³²⌉, else it becomes 0 (also when x is NaN there).  The mask is never stored.  `out` may be `x` itself.
     """
 
     def forward(self, x: Array, rate: float, key: PhiloxKey, *, out: Array | None = None) -> Array:
@@ -192,7 +194,9 @@ class Dropout(Protocol):
 
 
 class BatchNorm(Protocol):
-    """Batch normalisation (Ioffe and Szegedy, 2015) over all axes but the last: y = gamma · (x - mean)/√(variance + ε) + beta.
+    """Batch normalisation (Ioffe and Szegedy, 2015) over all axes but the last.
+
+    y = gamma · (x - mean) / √(variance + ε) + beta
 
     `variance` is the biased one (divided by the number of values), for normalising as for the moving average: Keras's
     rule.  gamma, beta, mean, variance have shape (channels,).

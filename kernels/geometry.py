@@ -1,7 +1,7 @@
 """Where windows lie on an image: output sizes and padding, shared by convolution and pooling.
 
-One axis at a time.  A window of `kernel` taps, `dilation` apart, spans `dilation * (kernel - 1) + 1` pixels and moves by
-`stride`; the image is padded by `before` and `after` pixels:
+One axis at a time.  A window of `kernel` taps, `dilation` apart, spans `dilation * (kernel - 1) + 1` pixels and moves
+by `stride`; the image is padded by `before` and `after` pixels:
 
     output = floor((size + before + after - span) / stride) + 1
 """

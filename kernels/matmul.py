@@ -1,7 +1,7 @@
 """Matrix products on the micro-kernel: how operands are laid out for it, and the plain product C = A · B.
 
-The micro-kernel reads rows of B in whole vectors.  So B is a row-major matrix whose rows are as long as whole vectors: a
-weight or gradient array as it is where its last axis allows, else a copy filled up with zeros (`whole_vectors`).
+The micro-kernel reads rows of B in whole vectors.  So B is a row-major matrix whose rows are as long as whole vectors:
+a weight or gradient array as it is where its last axis allows, else a copy filled up with zeros (`whole_vectors`).
 """
 
 from functools import lru_cache
@@ -42,7 +42,7 @@ def offsets(rows: int, stride: int) -> Array:
 
 
 def as_table(starts: Any) -> Array:
-    """int64 offsets, the last one repeated: a tile that reaches beyond the last row reads it again and drops the result."""
+    """int64 offsets, the last one repeated: a tile that reaches beyond the last row reads that again, and drops it."""
     table = np.asarray(starts, np.int64).ravel()
     table = np.concatenate([table, np.full(MAX_ROWS, table[-1])])
     table.setflags(write=False)
@@ -50,7 +50,7 @@ def as_table(starts: Any) -> Array:
 
 
 def whole_vectors(b: Array, workspace: Workspace, name: str) -> Array:
-    """b (rows, columns) itself if its rows are contiguous and of whole vectors, else a copy with zeros at their ends."""
+    """b (rows, columns) itself if its rows are of whole vectors, else a copy with zeros at their ends."""
     rows, columns = b.shape
     width = padded_columns(columns, b.dtype)
     if width == columns:
@@ -70,20 +70,19 @@ def no_bias(dtype: Any) -> Array:
 def matmul(a: Array, a_rows: Array, a_k: int, b: Array, out: Array, bias: Array | None = None) -> Array:
     """out (rows, columns) = A · b + bias, with A's rows at a_rows in the flat array a, elements a_k apart.
 
-    b is (depth, columns rounded up to whole vectors).  Each element of `out` is summed over k in blocks of BLOCK_DEPTH, in
-    order: the bits do not depend on the threads.
+    b is (depth, columns rounded up to whole vectors).  Each element of `out` is summed over k in blocks of BLOCK_DEPTH,
+    in order: the bits do not depend on the threads.
     """
     rows, columns = out.shape
     _matmul(
         a, a_rows, a_k, _depth_blocks(len(b), a_k), b, out.reshape(-1), offsets(rows, columns), rows, columns,
         no_bias(out.dtype) if bias is None else bias,
-    )  # fmt: skip
+    )
     return out
 
 
 def matmul_transposed(a: Array, a_rows: Array, a_k: int, b: Array, out: Array, workspace: Workspace) -> Array:
     """out (columns, rows) = (A · b)ᵀ, A and b as in `matmul`: for b that is cheap to transpose and A that is not."""
-    columns, rows = out.shape
     scratch = workspace.array("matmul/block", (threads(), BLOCK_ROWS * b.shape[1]), out.dtype)
     _matmul_transposed(a, a_rows, a_k, _depth_blocks(len(b), a_k), b, offsets(BLOCK_ROWS, b.shape[1]), scratch, out)
     return out
@@ -94,7 +93,7 @@ def _depth_blocks(depth: int, a_k: int) -> Array:
     return offsets(-(-depth // BLOCK_DEPTH), BLOCK_DEPTH * a_k)
 
 
-# -- compiled: loops where NumPy would copy slices, which take Numba a second to compile ------------------------------
+# -- compiled ---------------------------------------------------------------------------------------------------------
 
 
 @jit(inline=True)
@@ -107,7 +106,7 @@ def _multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows
         product(
             a, a_rows, row, last, starts, block, 1, min(BLOCK_DEPTH, depth - k), a_k,
             flat, k * width + first, width, used, c, c_rows, c_off, min(block, 1),
-        )  # fmt: skip
+        )
 
 
 @jit(parallel=True)
@@ -120,9 +119,12 @@ def _matmul(a, a_rows, a_k, starts, b, c, c_rows, rows, columns, bias):
         last = min(row + BLOCK_ROWS, rows)
         used = min(full, columns - first)
         _multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, first)
-        for i in range(row, last):
-            for j in range(first, min(first + used, len(bias))):
-                c[i * columns + j] += bias[j]
+        if len(bias):
+            some = bias[first : first + used]
+            for i in range(row, last):
+                c_row = c[i * columns + first : i * columns + first + used]
+                for j in range(used):
+                    c_row[j] += some[j]
 
 
 @jit(parallel=True)

@@ -9,8 +9,8 @@
                      a5 ──────▶  [c50 ][c51 ][c52 ][c53 ]
 
 Why this reaches the arithmetic limit: a core starts two vector multiply-adds per cycle and gets a result 4 cycles
-later, so at least 8 independent sums must be under way: here 24.  One step of k takes 24 multiply-adds = 12 cycles but only
-10 loads = 5 cycles, and C is neither read nor written in between.  24 sums + 4 b's + 1 spread a fill 29 of the 32
+later, so at least 8 independent sums must be under way: here 24.  One step of k takes 24 multiply-adds = 12 cycles but
+only 10 loads = 5 cycles, and C is neither read nor written in between.  24 sums + 4 b's + 1 spread a fill 29 of the 32
 vector registers of AVX-512; with AVX2's 16 registers the tile is 6 × 2 (12 + 2 + 1).
 
 What A is, is left open: row r starts at `a[a_rows[r]]` and goes on in *runs*, the t-th at `+ a_runs[t]`, of `depth`
@@ -25,7 +25,7 @@ multiplication", 2008; the offset tables are as in Dukhan, "The indirect convolu
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llvmlite import binding as llvm
 from llvmlite import ir
@@ -71,8 +71,8 @@ def host() -> Host:
 
 VECTOR_BYTES = host().vector_bytes
 
-# Tile shapes: rows for 1, 2, 3 and 4 vectors of columns, as many as leave registers for B's vectors and one of A.  With 16
-# registers the panels are 2 vectors wide; the last two shapes are then never used.
+# Tile shapes: rows for 1, 2, 3 and 4 vectors of columns, as many as leave registers for B's vectors and one of A.  With
+# 16 registers at most 2 vectors are worked on at a time; the last two shapes are then never used.
 MAX_VECTORS = 4 if host().registers == 32 else 2
 ROWS = (12, 12, 8, 6) if host().registers == 32 else (10, 6, 3, 2)
 MAX_ROWS = max(ROWS)
@@ -85,7 +85,7 @@ def _tile_kernel(rows: int, vectors: int) -> Callable[..., None]:
     def kernel(
         typingctx, a, a_rows, row, a_runs, run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used_rows, columns,
         accumulate,
-    ):  # fmt: skip
+    ):
         n = types.intp
         signature = types.void(a, a_rows, n, a_runs, n, n, n, n, b, n, n, c, c_rows, n, n, n, n)
 
@@ -101,7 +101,7 @@ def _tile_kernel(rows: int, vectors: int) -> Callable[..., None]:
                 data(0), builder.gep(data(1), [row]), builder.gep(data(3), [run]), runs, depth, a_k,
                 builder.gep(data(8), [b_off]), b_k, builder.gep(data(11), [c_off]), builder.gep(data(12), [row]),
                 used_rows, columns, accumulate,
-            )  # fmt: skip
+            )
             return context.get_dummy_value()
 
         return signature, codegen
@@ -123,7 +123,7 @@ class _Tile:
 
     def emit(
         self, a, a_rows, a_runs, runs, depth, a_k, b, b_k, c, c_rows, used_rows, columns, accumulate
-    ) -> None:  # fmt: skip
+    ) -> None:
         builder, zero = self.builder, self.constant(0)
         a_starts = [builder.gep(a, [builder.load(builder.gep(a_rows, [self.constant(r)]))]) for r in range(self.rows)]
         c_starts = [builder.gep(c, [builder.load(builder.gep(c_rows, [self.constant(r)]))]) for r in range(self.rows)]
@@ -153,12 +153,14 @@ class _Tile:
         next_run = builder.add(run, self.constant(1))
         builder.cbranch(builder.icmp_signed("<", next_run, runs), run_loop, done)
 
-        for phi, first, later in [(run, zero, next_run), (run_b, b, next_b), *zip(run_sums, start, new_sums, strict=True)]:
+        for phi, first, later in [
+            (run, zero, next_run), (run_b, b, next_b), *zip(run_sums, start, new_sums, strict=True),
+        ]:
             phi.add_incoming(first, before)
             phi.add_incoming(later, run_end)
         for phi, first, later in [
             (k, zero, next_k), (k_a, run_a, next_a), (k_b, run_b, next_b), *zip(sums, run_sums, new_sums, strict=True),
-        ]:  # fmt: skip
+        ]:
             phi.add_incoming(first, run_loop)
             phi.add_incoming(later, k_loop)
 
@@ -224,9 +226,8 @@ class _Tile:
         for value, (r, v) in zip(sums, self.cells, strict=True):
             builder.store(value, self.address(c_starts[r], v), align=self.lane_bytes)
         builder.branch(end)
-        masked_store = self.declare(
-            "llvm.masked.store", [self.vector, self.vector.as_pointer(), ir.IntType(32), self.mask_type()], ir.VoidType()
-        )
+        arguments = [self.vector, self.vector.as_pointer(), ir.IntType(32), self.mask_type()]
+        masked_store = self.declare("llvm.masked.store", arguments, ir.VoidType())
         for r in range(self.rows):
             builder.position_at_end(part[r])
             for v in range(self.vectors):
@@ -279,29 +280,42 @@ _ROWS_1, _ROWS_2, _ROWS_3, _ROWS_4 = ROWS
 
 @jit(inline=True)
 def product(
-    a, a_rows, first_row, last_row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, columns, c, c_rows, c_off, accumulate
-):  # fmt: skip
+    a, a_rows, first_row, last_row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, columns, c, c_rows, c_off,
+    accumulate,
+):
     """C[first_row:last_row, :columns] (+)= A · B, tile after tile (see the top of this file).
 
     a, b and c are flat arrays of one dtype; a_rows and c_rows (from `matmul.as_table`) place the rows, a_runs the runs.
-    B's runs · depth rows start b_k apart at b[b_off]; they are read in whole vectors, so `columns` rounded up to vectors
-    must be there.  `accumulate` is 1 to add to C and 0 to overwrite it.
+    B's runs · depth rows start b_k apart at b[b_off]; they are read in whole vectors, so `columns` rounded up to
+    vectors must be there.  `accumulate` is 1 to add to C and 0 to overwrite it.
     """
     lanes = VECTOR_BYTES // a.itemsize
     vectors = (columns + lanes - 1) // lanes
     if vectors == 4:
         for row in range(first_row, last_row, _ROWS_4):
             used = min(_ROWS_4, last_row - row)
-            _kernel_4(a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns, accumulate)
+            _kernel_4(
+                a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns,
+                accumulate,
+            )
     elif vectors == 3:
         for row in range(first_row, last_row, _ROWS_3):
             used = min(_ROWS_3, last_row - row)
-            _kernel_3(a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns, accumulate)
+            _kernel_3(
+                a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns,
+                accumulate,
+            )
     elif vectors == 2:
         for row in range(first_row, last_row, _ROWS_2):
             used = min(_ROWS_2, last_row - row)
-            _kernel_2(a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns, accumulate)
+            _kernel_2(
+                a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns,
+                accumulate,
+            )
     else:
         for row in range(first_row, last_row, _ROWS_1):
             used = min(_ROWS_1, last_row - row)
-            _kernel_1(a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns, accumulate)
+            _kernel_1(
+                a, a_rows, row, a_runs, first_run, runs, depth, a_k, b, b_off, b_k, c, c_rows, c_off, used, columns,
+                accumulate,
+            )

@@ -1,1 +1,1 @@
-"""Convolution, as a staircase: naive.py (loops), im2col.py (one matrix product), direct.py (im2col without the buffer)."""
+"""Convolution, as a staircase: naive.py (loops), im2col.py (one matrix product), direct.py (without the buffer)."""

@@ -1,8 +1,9 @@
 """Convolution as the same matrix product as im2col, without the buffer: the micro-kernel reads the image in place.
 
-In NHWC the kw·c inputs under one kernel row are contiguous.  So the row of `cols` that belongs to output pixel (i, j) need
-not be copied: it *is* kh runs of kw·c elements, which start at pixel (i·sh, j·sw) and lie one image row apart.  (With
-dilation: kh·kw runs of c elements.)  Tables of offsets say where rows and runs start; see `tinyconv.kernels.microkernel`.
+In NHWC the kw·c inputs under one kernel row are contiguous.  So the row of `cols` that belongs to output pixel (i, j)
+need not be copied: it *is* kh runs of kw·c elements, which start at pixel (i·sh, j·sw) and lie one image row apart.
+(With dilation: kh·kw runs of c elements.)  Tables of offsets say where rows and runs start; see
+`tinyconv.kernels.microkernel`.
 
     forward            y  = cols · w        rows = output pixels      runs = kernel rows
     weight gradient    dw = colsᵀ · dy      rows = inputs (p, q, c)   runs = rows of dy
@@ -11,9 +12,9 @@ dilation: kh·kw runs of c elements.)  Tables of offsets say where rows and runs
 The input gradient is col2im without the buffer: each tap's product is added where its inputs came from, so no zero is
 ever multiplied (a convolution with the flipped kernel would multiply the padding).
 
-One image is worked on by one thread, so what is read again and again stays in its L2 cache; padded images are copied into
-a scratch image with a border of zeros.  The weight gradient is summed over the images of a *part* of the batch, then
-over the parts, in order: the number of parts depends on the shapes only, so the bits do not depend on the threads.
+One image is worked on by one thread, so what is read again and again stays in its L2 cache; padded images are copied
+into a scratch image with a border of zeros.  The weight gradient is summed over the images of a *part* of the batch,
+then over the parts, in order: the number of parts depends on the shapes only, so the bits do not depend on the threads.
 """
 
 from functools import lru_cache
@@ -25,8 +26,8 @@ from numba import get_thread_id, prange
 from ..contract import ImageShape, WeightShape
 from ..geometry import NO_PADDING, Padding, Pair, output_sizes
 from ..jit import jit
-from ..microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
 from ..matmul import as_table, no_bias, offsets, padded_columns, threads, whole_vectors
+from ..microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
 from ..workspace import Workspace, ensure
 
 Array = np.ndarray[Any, Any]
@@ -105,7 +106,7 @@ def forward(
         x.reshape(t.n, -1), t.image, whole_vectors(w.reshape(-1, filters), workspace, "conv2d/w"),
         no_bias(x.dtype) if b is None else b, t.windows, t.runs, t.depth, offsets(t.pixels, filters), filters,
         scratch_images(t, x.dtype, workspace), y.reshape(t.n, -1),
-    )  # fmt: skip
+    )
     return y
 
 
@@ -120,7 +121,7 @@ def backward_input(
     _backward_input(
         dy.reshape(t.n, -1), transposed_taps(w, workspace), t.image, t.windows, offsets(t.pixels, w.shape[3]),
         offsets(1, 0), t.taps, scratch_images(t, dy.dtype, workspace), dx.reshape(t.n, -1),
-    )  # fmt: skip
+    )
     return dx
 
 
@@ -137,8 +138,8 @@ def backward_weights(
     dw, db = ensure(dw, w_shape, x.dtype), ensure(db, (filters,), x.dtype)
     parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
     _backward_weights(
-        x.reshape(t.n, -1), dy.reshape(t.n, -1), t.image, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters,
-        offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace),
+        x.reshape(t.n, -1), dy.reshape(t.n, -1), t.image, t.inputs, t.window_rows, t.column_stride, t.out_sizes,
+        filters, offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace),
         scratch_rows(t, filters, x.dtype, workspace), parts, sums,
     )
     add_parts(sums, dw.reshape(-1), db)
@@ -165,7 +166,7 @@ def transposed_taps(w: Array, workspace: Workspace) -> Array:
 
 
 def partial_sums(n: int, weights: int, filters: int, dtype: Any, workspace: Workspace) -> tuple[Array, Array]:
-    """Cut n images into parts; return their bounds (parts + 1,) and room for their (dw, db), (parts, weights + filters)."""
+    """Bounds (parts + 1,) that cut n images into parts, and room for their (dw, db): (parts, weights + filters)."""
     size = (weights + filters) * np.dtype(dtype).itemsize
     count = max(1, min(n, MAX_PARTS, PART_BYTES // size))
     return _bounds(n, count), workspace.array("conv2d/partial", (count, weights + filters), dtype)
@@ -177,6 +178,9 @@ def _bounds(n: int, parts: int) -> Array:
 
 
 # -- compiled ---------------------------------------------------------------------------------------------------------
+#
+# Inner loops run from 0 over slices: an index like start + f might be negative for all Numba knows, and then the loop
+# would not become vector instructions.  Copies are loops because assigning slices takes Numba a second to compile.
 
 
 @jit(parallel=True)
@@ -199,8 +203,9 @@ def padded_image(x, image, padded):
     padded[:] = 0
     for i in range(h):
         start = ((i + top) * pw + left) * c
+        source, target = x[i * w * c : (i + 1) * w * c], padded[start : start + w * c]
         for k in range(w * c):
-            padded[start + k] = x[i * w * c + k]
+            target[k] = source[k]
     return padded
 
 
@@ -210,8 +215,9 @@ def cut_padding(padded, image, x):
     h, w, c, _, pw, top, left = image
     for i in range(h):
         start = ((i + top) * pw + left) * c
+        source, target = padded[start : start + w * c], x[i * w * c : (i + 1) * w * c]
         for k in range(w * c):
-            x[i * w * c + k] = padded[start + k]
+            target[k] = source[k]
 
 
 @jit(inline=True)
@@ -223,7 +229,7 @@ def convolve(x, w, windows, runs, depth, filters, y, y_rows):
         product(
             x, windows, 0, len(y_rows) - MAX_ROWS, runs, 0, w.shape[0] // depth, depth, 1,
             flat, first, w.shape[1], min(full, filters - first), y, y_rows, first, 0,
-        )  # fmt: skip
+        )
 
 
 @jit(inline=True)
@@ -238,17 +244,18 @@ def add_input_gradient(dy, dy_rows, no_runs, taps_w, windows, taps, channels, dx
                 dy, dy_rows, 0, len(dy_rows) - MAX_ROWS, no_runs, 0, 1, filters, 1,
                 flat, tap * filters * width + first, width, min(full, channels - first),
                 dx, windows, taps[tap] + first, 1,
-            )  # fmt: skip
+            )
 
 
 @jit(inline=True)
 def fill_up(dy, filters, wide, width):
     """Copy dy (one image, flat) to `wide`, its pixels filled up with zeros from `filters` to `width` elements."""
     for pixel in range(len(dy) // filters):
+        source, target = dy[pixel * filters : (pixel + 1) * filters], wide[pixel * width : (pixel + 1) * width]
         for f in range(filters):
-            wide[pixel * width + f] = dy[pixel * filters + f]
+            target[f] = source[f]
         for f in range(filters, width):
-            wide[pixel * width + f] = 0
+            target[f] = 0
 
 
 @jit(inline=True)
@@ -260,7 +267,7 @@ def add_weight_gradient(x, inputs, window_rows, column_stride, out_sizes, dy, wi
         product(
             x, inputs, 0, len(dw_rows) - MAX_ROWS, window_rows, 0, oh, ow, column_stride,
             dy, first, width, min(full, filters - first), dw, dw_rows, first, 1,
-        )  # fmt: skip
+        )
 
 
 @jit(parallel=True)
@@ -270,13 +277,14 @@ def _forward(x, image, w, bias, windows, runs, depth, y_rows, filters, scratch, 
         convolve(padded, w, windows, runs, depth, filters, y[n], y_rows)
         if len(bias):
             for start in range(0, y.shape[1], filters):
+                pixel = y[n, start : start + filters]
                 for f in range(filters):
-                    y[n, start + f] += bias[f]
+                    pixel[f] += bias[f]
 
 
 @jit(parallel=True)
 def _backward_input(dy, taps_w, image, windows, dy_rows, no_runs, taps, scratch, dx):
-    h, w, c, ph, pw, top, left = image
+    h, w, c, ph, pw, _, _ = image
     for n in prange(len(dy)):
         whole = h == ph and w == pw
         padded = dx[n] if whole else scratch[get_thread_id()]
@@ -299,8 +307,9 @@ def _backward_weights(
         for n in range(parts[part], parts[part + 1]):
             padded = padded_image(x[n], image, scratch[get_thread_id()])
             for start in range(0, dy.shape[1], filters):
+                pixel = dy[n, start : start + filters]
                 for f in range(filters):
-                    db[f] += dy[n, start + f]
+                    db[f] += pixel[f]
             rows = dy[n]
             if width > filters:
                 rows = wide[get_thread_id()]

@@ -1,4 +1,4 @@
-"""Convolution, ReLU and max-pool one after the other: what the fused rungs must equal; see `contract.ConvReluMaxPool`."""
+"""Convolution, ReLU and max-pooling one after the other: what the fused rungs must equal."""
 
 from typing import Any
 

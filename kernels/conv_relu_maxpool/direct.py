@@ -1,9 +1,9 @@
 """Convolution, ReLU and max-pooling image by image; see `contract.ConvReluMaxPool`.
 
-The image between convolution and pooling is the biggest array of a network (4 times the pooled one, for 2×2 windows), and
-is needed for a moment only.  Here it is a scratch image per thread that stays in the L2 cache: forward convolves into it
-and pools from it; backward spreads dy over the winners in it and hands it to both products of the convolution's backward.
-What is kept for backward is the pooled y and one byte per output that says which pixel of the window won.
+The image between convolution and pooling is the biggest array of a network (4 times the pooled one, for 2×2 windows),
+and is needed for a moment only.  Here it is a scratch image per thread that stays in the L2 cache: forward convolves
+into it and pools from it; backward spreads dy over the winners in it and hands it to both products of the convolution's
+backward.  What is kept for backward is the pooled y and one byte per output that says which pixel of the window won.
 """
 
 from typing import Any
@@ -13,12 +13,21 @@ from numba import get_thread_id, prange
 
 from ..contract import winner_dtype
 from ..conv2d.direct import (
-    add_input_gradient, add_parts, add_weight_gradient, convolve, cut_padding, padded_image, partial_sums,
-    scratch_images, tables, transposed_taps,
-)  # fmt: skip
+    add_input_gradient,
+    add_parts,
+    add_weight_gradient,
+    convolve,
+    cut_padding,
+    padded_image,
+    partial_sums,
+    scratch_images,
+    tables,
+    transposed_taps,
+)
 from ..geometry import Padding, Pair, output_sizes
 from ..jit import jit
 from ..matmul import no_bias, offsets, padded_columns, threads, whole_vectors
+from ..maxpool2d.parallel import pool_row
 from ..workspace import Workspace, ensure
 
 Array = np.ndarray[Any, Any]
@@ -41,7 +50,7 @@ def forward(
         scratch_images(t, x.dtype, workspace),
         workspace.array("conv_relu_maxpool/z", (threads(), t.pixels * filters), x.dtype),
         t.out_sizes, pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]), y, winners,
-    )  # fmt: skip
+    )
     return y, winners
 
 
@@ -51,7 +60,8 @@ def backward(
     out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None,
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
-    x, dy, workspace = np.ascontiguousarray(x), np.ascontiguousarray(dy), Workspace() if workspace is None else workspace
+    x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
+    workspace = Workspace() if workspace is None else workspace
     filters = w.shape[3]
     t = tables(x.shape, w.shape[:2], strides, padding, dilation)
     dx, dw, db = (None, None, None) if out is None else out
@@ -61,13 +71,14 @@ def backward(
     parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
     padded_dx = workspace.array("conv_relu_maxpool/dx", (threads(), max(t.padded_size, 1)), x.dtype)
     _backward(
-        dy, y, winners, x.reshape(t.n, -1), t.image, transposed_taps(w, workspace) if need_dx else _empty(x.dtype, 3), t.windows,
-        offsets(t.pixels, width), offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
+        dy, y, winners, x.reshape(t.n, -1), t.image,
+        transposed_taps(w, workspace) if need_dx else _empty(x.dtype, 3), t.windows, offsets(t.pixels, width),
+        offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
         offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace), padded_dx,
         workspace.array("conv_relu_maxpool/dz", (threads(), t.pixels * width), x.dtype), parts, sums,
         pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]),
         _empty(x.dtype, 2) if dx is None else dx.reshape(t.n, -1),
-    )  # fmt: skip
+    )
     add_parts(sums, dw.reshape(-1), db)
     return dx, dw, db
 
@@ -81,54 +92,41 @@ def _empty(dtype: Any, axes: int) -> Array:
 def _forward(
     x, image, w, bias, windows, runs, depth, z_rows, filters, scratch, z_scratch, z_sizes, pool_size, pool_strides,
     pool_before, y, winners,
-):  # fmt: skip
+):
     for n in prange(len(x)):
         z = z_scratch[get_thread_id()]
         padded = padded_image(x[n], image, scratch[get_thread_id()])
         convolve(padded, w, windows, runs, depth, filters, z, z_rows)
-        if len(bias):
-            for start in range(0, len(z), filters):
-                for f in range(filters):
-                    z[start + f] += bias[f]
-        relu_maxpool(z, z_sizes, pool_size, pool_strides, pool_before, y[n], winners[n])
+        add_bias_and_rectify(z, bias, filters)
+        z_image = z.reshape((z_sizes[0], z_sizes[1], filters))
+        for i in range(y.shape[1]):
+            pool_row(
+                z_image, y[n, i], winners[n, i], i, pool_size[0], pool_size[1], pool_strides[0], pool_strides[1],
+                pool_before[0], pool_before[1],
+            )
 
 
 @jit(inline=True)
-def relu_maxpool(z, z_sizes, pool_size, pool_strides, pool_before, y, winners):
-    """Pool relu(z) (flat) into y and winners (ph, pw, f); the first maximum wins, a NaN before all."""
-    height, width = z_sizes
-    rows, columns, filters = y.shape
-    for i in range(rows):
-        for j in range(columns):
-            best, place = y[i, j], winners[i, j]
-            empty = True
-            for p in range(pool_size[0]):
-                row = i * pool_strides[0] - pool_before[0] + p
-                for q in range(pool_size[1]):
-                    column = j * pool_strides[1] - pool_before[1] + q
-                    if row < 0 or row >= height or column < 0 or column >= width:
-                        continue
-                    pixel = z[(row * width + column) * filters : (row * width + column + 1) * filters]
-                    number = p * pool_size[1] + q
-                    if empty:
-                        empty = False
-                        for f in range(filters):
-                            best[f] = 0 if pixel[f] <= 0 else pixel[f]
-                            place[f] = number
-                    else:
-                        for f in range(filters):
-                            value = 0 if pixel[f] <= 0 else pixel[f]
-                            wins = (value > best[f]) | ((value != value) & (best[f] == best[f]))
-                            best[f] = value if wins else best[f]
-                            place[f] = number if wins else place[f]
+def add_bias_and_rectify(z, bias, filters):
+    """z (flat) = max(z + bias, 0); NaN stays."""
+    zero = z.dtype.type(0)
+    for start in range(0, len(z), filters):
+        pixel = z[start : start + filters]
+        if len(bias):
+            for f in range(filters):
+                value = pixel[f] + bias[f]
+                pixel[f] = zero if value <= zero else value
+        else:
+            for f in range(filters):
+                pixel[f] = zero if pixel[f] <= zero else pixel[f]
 
 
 @jit(parallel=True)
 def _backward(
-    dy, y, winners, x, image, taps_w, windows, dz_rows, no_runs, taps, inputs, window_rows, column_stride, z_sizes, filters,
-    width, dw_rows, scratch, padded_dx, dz_scratch, parts, sums, pool_size, pool_strides, pool_before, dx,
-):  # fmt: skip
-    h, w, c, ph, pw, top, left = image
+    dy, y, winners, x, image, taps_w, windows, dz_rows, no_runs, taps, inputs, window_rows, column_stride, z_sizes,
+    filters, width, dw_rows, scratch, padded_dx, dz_scratch, parts, sums, pool_size, pool_strides, pool_before, dx,
+):
+    h, w, c, ph, pw, _, _ = image
     whole = h == ph and w == pw
     weights = sums.shape[1] - filters
     for part in prange(len(sums)):
@@ -136,7 +134,8 @@ def _backward(
         dw, db = sums[part, :weights], sums[part, weights:]
         dz = dz_scratch[get_thread_id()]
         for n in range(parts[part], parts[part + 1]):
-            relu_maxpool_backward(dy[n], y[n], winners[n], z_sizes, pool_size, pool_strides, pool_before, width, dz, db)
+            dz_image = dz.reshape((z_sizes[0], z_sizes[1], width))
+            spread(dy[n], y[n], winners[n], pool_size, pool_strides, pool_before, dz_image, db)
             padded = padded_image(x[n], image, scratch[get_thread_id()])
             add_weight_gradient(padded, inputs, window_rows, column_stride, z_sizes, dz, width, filters, dw, dw_rows)
             if len(dx):
@@ -148,23 +147,24 @@ def _backward(
 
 
 @jit(inline=True)
-def relu_maxpool_backward(dy, y, winners, z_sizes, pool_size, pool_strides, pool_before, width, dz, db):
-    """Spread dy (ph, pw, f) over the winners in dz (flat, pixels `width` apart) where the ReLU let them through; db += Σ."""
-    dz[:] = 0
+def spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db):
+    """Give dy (ph, pw, f) to the winners in dz (h, w, f or wider) where the ReLU let them through; db += Σ dy there."""
+    zero = dz.dtype.type(0)
     rows, columns, filters = y.shape
+    dz[:] = zero
     for i in range(rows):
         for j in range(columns):
+            sent, kept, winner = dy[i, j], y[i, j], winners[i, j]
             for f in range(filters):
-                db[f] += 0 if y[i, j, f] <= 0 else dy[i, j, f]
+                db[f] += zero if kept[f] <= zero else sent[f]
             for p in range(pool_size[0]):
                 row = i * pool_strides[0] - pool_before[0] + p
                 for q in range(pool_size[1]):
                     column = j * pool_strides[1] - pool_before[1] + q
-                    if row < 0 or row >= z_sizes[0] or column < 0 or column >= z_sizes[1]:
+                    if row < 0 or row >= dz.shape[0] or column < 0 or column >= dz.shape[1]:
                         continue
-                    start = (row * z_sizes[1] + column) * width
-                    pixel = dz[start : start + filters]
-                    number = p * pool_size[1] + q
+                    pixel = dz[row, column]
+                    place = winners.dtype.type(p * pool_size[1] + q)
                     for f in range(filters):
-                        flows = (winners[i, j, f] == number) & ~(y[i, j, f] <= 0)
-                        pixel[f] += dy[i, j, f] if flows else 0
+                        flows = (winner[f] == place) & ~(kept[f] <= zero)
+                        pixel[f] += sent[f] if flows else zero

@@ -41,7 +41,7 @@ def backward_weights(
 ) -> tuple[Array, Array]:
     """dw = xᵀ · dy, (features, units), and db = Σ dy over the batch, (units,)."""
     x, workspace = np.ascontiguousarray(x), Workspace() if workspace is None else workspace
-    (n, features), units = x.shape, dy.shape[1]
+    features, units = x.shape[1], dy.shape[1]
     dw, db = (None, None) if out is None else out
     dw, db = ensure(dw, (features, units), x.dtype), ensure(db, (units,), x.dtype)
     matmul(x.reshape(-1), offsets(features, 1), features, whole_vectors(dy, workspace, "dense/dy"), dw)

@@ -47,15 +47,22 @@ def backward(
 def _forward(
     x: Array, y: Array, winners: Array, kh: int, kw: int, sh: int, sw: int, top: int, left: int
 ) -> None:
-    n, oh, ow, _ = y.shape
-    height, width = x.shape[1], x.shape[2]
-    quarters = kh == kw == sh == sw == 2 and top == left == 0 and 2 * oh <= height and 2 * ow <= width
+    n, oh, _, _ = y.shape
     for row in prange(n * oh):
         image, i = row // oh, row % oh
-        if quarters:
-            _row_of_quarters(x[image, 2 * i], x[image, 2 * i + 1], y[image, i], winners[image, i])
-        else:
-            _row(x[image], y[image, i], winners[image, i], i, kh, kw, sh, sw, top, left)
+        pool_row(x[image], y[image, i], winners[image, i], i, kh, kw, sh, sw, top, left)
+
+
+@jit(inline=True)
+def pool_row(
+    x: Array, y: Array, winners: Array, i: int, kh: int, kw: int, sh: int, sw: int, top: int, left: int
+) -> None:
+    """Row i of the pooled image x (h, w, c): y and winners (ow, c)."""
+    fits = 2 * i + 2 <= x.shape[0] and 2 * len(y) <= x.shape[1]
+    if kh == kw == sh == sw == 2 and top == left == 0 and fits:
+        _row_of_quarters(x[2 * i], x[2 * i + 1], y, winners)
+    else:
+        _row(x, y, winners, i, kh, kw, sh, sw, top, left)
 
 
 @jit(inline=True)
@@ -80,7 +87,7 @@ def _row_of_quarters(upper: Array, lower: Array, y: Array, winners: Array) -> No
 def _row(
     x: Array, y: Array, winners: Array, i: int, kh: int, kw: int, sh: int, sw: int, top: int, left: int
 ) -> None:
-    """Row i of the pooled image x (h, w, c), for windows of any kind."""
+    """The same for windows of any kind."""
     windows, channels = y.shape
     height, width = x.shape[0], x.shape[1]
     first_row, stop_row = _real_pixels(i, kh, sh, top, height)

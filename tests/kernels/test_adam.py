@@ -60,7 +60,7 @@ def test_many_steps_beside_torch(adam, weight_decay):
         adam.step(
             p, g, m, v, step_size=0.01 * correction / (1 - 0.8**t), beta_1=0.8, beta_2=0.95, epsilon=1e-3 * correction,
             decay=0.01 * weight_decay,
-        )  # fmt: skip
+        )
         theirs.grad = torch.tensor(g)
         optimizer.step()
     np.testing.assert_allclose(p, theirs.detach().numpy(), rtol=1e-12)

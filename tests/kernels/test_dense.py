@@ -38,11 +38,11 @@ def test_parallel_equals_the_definition(dtype):
         got = [
             parallel.forward(x, w, b, workspace=workspace), parallel.forward(x, w, workspace=workspace),
             parallel.backward_input(dy, w, workspace=workspace), *parallel.backward_weights(x, dy, workspace=workspace),
-        ]  # fmt: skip
+        ]
         expected = [
             definition.forward(x, w, b), definition.forward(x, w), definition.backward_input(dy, w),
             *definition.backward_weights(x, dy),
-        ]  # fmt: skip
+        ]
         for mine, theirs in zip(got, expected, strict=True):
             np.testing.assert_allclose(mine, theirs, atol=1e-11 if dtype == np.float64 else 2e-3, rtol=1e-4)
 

@@ -19,7 +19,7 @@ from tinyconv.layers import (
     Rescaling,
     Reshape,
     Softmax,
-)  # fmt: skip
+)
 from tinyconv.models import Sequential
 
 BACKENDS = ["numpy", "numba"]
@@ -172,7 +172,7 @@ def _classifier(backend, fuse, **arguments):
             Dense(4, activation="softmax", kernel_regularizer="l1"),
         ],
         backend=backend, fuse=fuse, **arguments,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "study"])

@@ -95,7 +95,7 @@ MUTANTS = {
 }
 LAYERS = {
     "affine": (Affine, (5,)), "tanh": (Tanh, (4, 3)), "relu": (Relu, (4, 3)), "correlation": (Correlation, (6, 3)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -126,7 +126,7 @@ def test_mutants_of_the_input_gradient_are_refused(layer, mutant):
 @pytest.mark.parametrize(("mutant", "place"), [
     (mutant, place) for mutant in MUTANTS for place in (0, 1)
     if mutant != "other shape" and (mutant, place) != ("transposed", 1)  # a bias is its own transpose
-])  # fmt: skip
+])
 def test_mutants_of_parameter_gradients_are_refused(mutant, place):
     class Mutant(Affine):
         def backward(self, dy):

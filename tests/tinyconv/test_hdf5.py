@@ -32,7 +32,7 @@ def make(**arguments):
             Dense(3, activation="softmax"),
         ],
         backend="numpy",
-    )  # fmt: skip
+    )
     model.compile(Adam(0.002), "categorical_crossentropy", ["accuracy"])
     for _ in range(4):
         model.train_on_batch(X, Y)
@@ -53,13 +53,13 @@ def test_the_layout_is_keras_s(tmp_path):
         rows = config["config"]["layers"]
         assert [row["class_name"] for row in rows] == [
             "InputLayer", "Conv2D", "BatchNormalization", "MaxPooling2D", "Flatten", "Dense"
-        ]  # fmt: skip
+        ]
         assert rows[0]["config"]["batch_input_shape"] == [None, 5, 4, 1]
         assert rows[1]["config"]["kernel_regularizer"] == {"class_name": "L2", "config": {"l2": 0.01}}
         weights = file["model_weights"]
         assert texts(weights.attrs["layer_names"]) == [
             "conv2d", "batch_normalization", "max_pooling2d", "flatten", "dense"
-        ]  # fmt: skip
+        ]
         assert texts(weights["conv2d"].attrs["weight_names"]) == ["conv2d/kernel:0", "conv2d/bias:0"]
         assert texts(weights["batch_normalization"].attrs["weight_names"]) == [
             f"batch_normalization/{name}:0" for name in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -74,7 +74,7 @@ def test_the_layout_is_keras_s(tmp_path):
         names = texts(states.attrs["weight_names"])
         assert names[:4] == [
             "adam/iteration", "adam/learning_rate", "adam/conv2d_kernel_momentum", "adam/conv2d_kernel_velocity"
-        ]  # fmt: skip
+        ]
         assert int(states["adam/iteration"][()]) == 4
         assert len(names) == 2 + 2 * 6
 
@@ -99,7 +99,7 @@ def keras_file(path, model, version, *, change=None):
 
     glorot, zeros, ones = thing("GlorotUniform", seed=None), thing("Zeros"), thing("Ones")
     weighted = {"use_bias": True, "kernel_initializer": glorot, "bias_initializer": zeros, "bias_regularizer": None,
-                "activity_regularizer": None, "kernel_constraint": None, "bias_constraint": None}  # fmt: skip
+                "activity_regularizer": None, "kernel_constraint": None, "bias_constraint": None}
     input_key = "batch_input_shape" if version == 2 else "batch_shape"
     rows = [
         {"class_name": "InputLayer", "config": {
@@ -118,24 +118,24 @@ def keras_file(path, model, version, *, change=None):
         {"class_name": "Flatten", "config": {"name": "flatten", **common, "data_format": "channels_last"}},
         {"class_name": "Dense", "config": {
             "name": "dense", **common, **weighted, "units": 3, "activation": "softmax", "kernel_regularizer": None}},
-    ]  # fmt: skip
+    ]
     if change is not None:
         change(rows)
     optimizer = {"class_name": "Custom>Adam" if version == 2 else "Adam", "config": {
         "name": "Adam", "weight_decay": None, "clipnorm": None, "use_ema": False, "ema_momentum": 0.99,
-        "learning_rate": 0.002, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-07, "amsgrad": False}}  # fmt: skip
+        "learning_rate": 0.002, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-07, "amsgrad": False}}
     accuracy = [[{"class_name": "MeanMetricWrapper", "config": {"name": "accuracy", "fn": "categorical_accuracy"}}]]
     training = {
         "loss": "categorical_crossentropy", "loss_weights": None, "metrics": accuracy if version == 2 else ["accuracy"],
         "weighted_metrics": None, "optimizer_config": optimizer,
-    }  # fmt: skip
+    }
     prefix, ending = ("", ":0") if version == 2 else ("sequential/", "")
     state = model.optimizer.state_tensors()
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"] = "2.15.0" if version == 2 else "3.15.1"
         file.attrs["backend"] = "tensorflow" if version == 2 else "torch"
         file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {
-            "name": "sequential", "layers": rows}})  # fmt: skip
+            "name": "sequential", "layers": rows}})
         file.attrs["training_config"] = json.dumps(training)
         weights = file.create_group("model_weights")
         weights.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
@@ -203,7 +203,7 @@ def test_weights_that_keras_2_saved_alone(tmp_path):
     (2, {"center": False}, "batch_normalization has center=False"),
     (2, {"axis": [1]}, r"batch_normalization has axis=\[1\]"),
     (5, {"kernel_constraint": {"class_name": "MaxNorm", "config": {}}}, "dense has kernel_constraint="),
-])  # fmt: skip
+])
 def test_what_tinyconv_does_not_have_is_refused(tmp_path, place, change, sentence):
     keras_file(tmp_path / "keras.h5", make(), 3, change=lambda rows: rows[place]["config"].update(change))
     with pytest.raises(ModelFileError, match=sentence):

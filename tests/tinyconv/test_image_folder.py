@@ -176,7 +176,7 @@ def test_shares(tmp_path: Path) -> None:
     assert counts == {0: 0, 0.01: 2, 0.5: 6}
     assert image_folder.load(folder, validation_split=0, image_size=(3, 2), color_mode="grayscale").x_test.shape == (
         0, 3, 2, 1,
-    )  # fmt: skip
+    )
     for share in (1, -0.1, "half"):
         with pytest.raises(ArgumentError, match="validation_split"):
             image_folder.load(folder, validation_split=share)  # type: ignore[arg-type] # that is the test

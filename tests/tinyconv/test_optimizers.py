@@ -249,7 +249,7 @@ def test_names_and_keras_defaults():
     assert optimizers.get("adam").get_config() == {
         "learning_rate": 0.001, "weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7,
-    }  # fmt: skip
+    }
     assert optimizers.get("AdamW").weight_decay == 0.004
     assert optimizers.get("sgd").learning_rate == 0.01
     assert type(optimizers.get(SGD)) is SGD

@@ -77,7 +77,7 @@ MODELS = {
                  Dense(3, activation="softmax", kernel_regularizer="l1")],
         "categorical_crossentropy",
     ),
-}  # fmt: skip
+}
 
 
 # -- fusing changes no number -----------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_a_step_allocates_no_arrays_once_its_batch_size_is_known():
             Dense(10, activation="softmax"),
         ],
         backend="numba",
-    )  # fmt: skip
+    )
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     x = images(64, (20, 20, 1))
     y = (np.arange(64) % 10).astype(np.int64)

@@ -33,7 +33,7 @@ def make(optimizer="adam", filters=3, **arguments):
             Dense(4, activation="softmax", name="classes"),
         ],
         backend="numpy", seed=5, **arguments,
-    )  # fmt: skip
+    )
     model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
     return model
 
@@ -50,7 +50,7 @@ def fit(model, epochs, **arguments):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("optimizer", [
     lambda: Adam(0.01), lambda: AdamW(OneCycle(0.02, 12)), lambda: SGD(0.05, momentum=0.9, nesterov=True, clipnorm=1.0),
-])  # fmt: skip
+])
 def test_training_continues_with_the_same_bits(tmp_path, name, optimizer):
     straight, stopped = make(optimizer()), make(optimizer())
     fit(straight, 4)
@@ -325,7 +325,7 @@ def _other_optimizer(document):
     (lambda document: document["model"]["layers"].append(3), "not a model"),
     (lambda document: document["model"]["layers"].pop(), "classes/bias should have shape none at all"),
     (lambda document: document["model"].update(input_shape=[8, -7, 1]), "not a model"),
-])  # fmt: skip
+])
 def test_a_document_that_is_wrong(tmp_path, change, sentence):
     refused(edited(tmp_path, change), sentence)
 

@@ -55,7 +55,7 @@ IRRELEVANT = {
     "dtype", "seed", "sparse", "ragged", "optional", "batch_shape", "batch_input_shape", "synchronized",
     "renorm_clipping", "renorm_momentum", "virtual_batch_size", "beta_initializer", "gamma_initializer",
     "moving_mean_initializer", "moving_variance_initializer",
-}  # fmt: skip
+}
 
 
 def is_hdf5(path: Path) -> bool:
@@ -133,7 +133,7 @@ def _keras_training(compilation: Document) -> Document:
     return {
         "loss": compilation["loss"], "loss_weights": None, "metrics": list(compilation["metrics"]),
         "weighted_metrics": None, "optimizer_config": {"class_name": optimizer["class_name"], "config": config},
-    }  # fmt: skip
+    }
 
 
 def _write_weights(group: Any, document: Document, tensors: Tensors) -> None:
