@@ -7,7 +7,7 @@ by `stride`; the image is padded by `before` and `after` pixels:
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
@@ -75,7 +75,7 @@ def resolve_padding(
             )
             return vertical, horizontal
         raise ValueError(f'padding must be "valid", "same" or numbers of pixels, but got {padding!r}.')
-    sides = (padding, padding) if isinstance(padding, int) else tuple(padding)
+    sides: tuple[Any, ...] = (padding, padding) if isinstance(padding, int) else tuple(padding)
     if len(sides) != 2:
         raise ValueError(f"padding must be given for two axes, but got {padding!r}.")
     return pair(sides[0], "padding", minimum=0), pair(sides[1], "padding", minimum=0)

@@ -167,7 +167,7 @@ class _Tile:
         builder.position_at_end(done)
         self.store(new_sums, c_starts, used_rows, columns, whole_columns)
 
-    def multiply_add(self, a_starts, k_a, k_b, sums):  # type: ignore[no-untyped-def]
+    def multiply_add(self, a_starts, k_a, k_b, sums):
         """One step of k: load B's vectors, spread one element of A per row, multiply and add."""
         builder = self.builder
         fma = self.declare("llvm.fmuladd", [self.vector] * 3, self.vector)
@@ -184,7 +184,7 @@ class _Tile:
                 new_sums.append(builder.call(fma, [spread, b_vectors[v], sums[r * self.vectors + v]]))
         return new_sums
 
-    def starting_values(self, c_starts, columns, whole_columns, accumulate):  # type: ignore[no-untyped-def]
+    def starting_values(self, c_starts, columns, whole_columns, accumulate):
         """What the sums start from: C's values to add to them, zeros otherwise."""
         builder = self.builder
         zeros = ir.Constant(self.vector, [0.0] * self.lanes)
@@ -215,7 +215,7 @@ class _Tile:
             start.append(phi)
         return start
 
-    def store(self, sums, c_starts, used_rows, columns, whole_columns) -> None:  # type: ignore[no-untyped-def]
+    def store(self, sums, c_starts, used_rows, columns, whole_columns) -> None:
         """Write the sums to C: all at once for a whole tile, else row by row with masked columns."""
         builder = self.builder
         whole, end = builder.append_basic_block("store_whole"), builder.append_basic_block("end")

@@ -31,7 +31,7 @@ def backward(
 ) -> tuple[Array | None, Array, Array]:
     """Back through the ReLU (at the winners, whose value is y), then through the pool, then through the convolution."""
     dx, dw, db = (None, None, None) if out is None else out
-    conv = {"strides": strides, "padding": padding, "dilation": dilation, "workspace": workspace}
+    conv: dict[str, Any] = {"strides": strides, "padding": padding, "dilation": dilation, "workspace": workspace}
     oh, ow = output_sizes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
     dpool = relu.backward(dy, y)  # the gradient of a winner that ReLU held at 0 stops here
     dz = maxpool2d.backward(
