@@ -295,7 +295,8 @@ _ENTRIES = {
         ),
         ZooEntry(
             "two_conv_cnn", "small and good: the default", _two_conv_cnn, "mnist",
-            epochs=10, batch_size=64, learning_rate=0.002, schedule="one_cycle",
+            epochs=15, batch_size=128, learning_rate=0.003, schedule="one_cycle",
+            augment={"width_shift_range": 2, "height_shift_range": 2},
         ),
         ZooEntry(
             "fashion_perceptron", "no convolution, to compare with", _fashion_perceptron,
