@@ -15,6 +15,8 @@ from typing import Any
 import numba
 from numba.core import config
 
+from .threads import guarded
+
 
 @cache
 def cache_folder() -> Path:
@@ -29,8 +31,9 @@ def cache_folder() -> Path:
 def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a kernel: compiled on first call for each combination of dtypes, then kept on disk.
 
-    `parallel` turns `numba.prange` loops into threads; `inline` is for small helpers, which compile into their caller
-    (always: a call inside of a loop would keep it from being vectorised) and need no cache of their own.
+    `parallel` turns `numba.prange` loops into threads (see `threads`; Python calls such a function, no other kernel);
+    `inline` is for small helpers, which compile into their caller (always: a call inside of a loop would keep it from
+    being vectorised) and need no cache of their own.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,6 +44,6 @@ def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[.
             )(function)
         finally:
             config.CACHE_DIR = before
-        return compiled
+        return guarded(compiled) if parallel else compiled
 
     return decorate

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import config, get_thread_id, prange
+from numba import get_thread_id, prange
 
+from . import threads
 from .jit import jit
 from .microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
 from .workspace import Workspace
@@ -18,11 +19,6 @@ Array = np.ndarray[Any, Any]
 
 BLOCK_ROWS = 96  # rows of C that one thread works on at a time: 8, 12 and 16 tiles
 BLOCK_DEPTH = 128  # of K: 128 rows of 4 vectors are 32 KiB, which stay in the L1 cache for all tiles of the block
-
-
-def threads() -> int:
-    """How many threads there can be at most: scratch memory has a row for each."""
-    return int(config.NUMBA_NUM_THREADS)
 
 
 def lanes(dtype: Any) -> int:
@@ -83,7 +79,7 @@ def matmul(a: Array, a_rows: Array, a_k: int, b: Array, out: Array, bias: Array 
 
 def matmul_transposed(a: Array, a_rows: Array, a_k: int, b: Array, out: Array, workspace: Workspace) -> Array:
     """out (columns, rows) = (A · b)ᵀ, A and b as in `matmul`: for b that is cheap to transpose and A that is not."""
-    scratch = workspace.array("matmul/block", (threads(), BLOCK_ROWS * b.shape[1]), out.dtype)
+    scratch = workspace.array("matmul/block", (threads.maximum(), BLOCK_ROWS * b.shape[1]), out.dtype)
     _matmul_transposed(a, a_rows, a_k, _depth_blocks(len(b), a_k), b, offsets(BLOCK_ROWS, b.shape[1]), scratch, out)
     return out
 

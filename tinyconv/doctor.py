@@ -73,17 +73,18 @@ def processor() -> list[Finding]:
 
 def threads() -> list[Finding]:
     """Numba's threads and threading layer, seen by running one kernel; and the BLAS behind NumPy."""
-    import numba
     import numpy as np
     import threadpoolctl
 
     from tinyconv import backends
+    from tinyconv.kernels import threads
 
     begin = perf_counter()
     backends.get("numba").relu.forward(np.zeros((2, 2), np.float32))
     seconds = perf_counter() - begin
+    layer = f"{threads.layer()} ({threads.wait_setting()})" if threads.layer() == "omp" else threads.layer()
     found = [
-        Finding("threads", "Numba", f"{numba.get_num_threads()} threads, threading layer {numba.threading_layer()}"),
+        Finding("threads", "Numba", f"{threads.current()} of {threads.maximum()} threads, threading layer {layer}"),
         Finding("threads", "compiling", f"works: one small kernel in {seconds:.1f} s (quicker from the cache)"),
     ]
     libraries = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]

@@ -1,4 +1,4 @@
-"""Small helpers with Keras's names: one-hot labels, the default seed, rows of length one."""
+"""Small helpers, most with Keras's names: one-hot labels, rows of length one, the default seed, the threads."""
 
 import random
 from typing import Any
@@ -69,6 +69,21 @@ def set_random_seed(seed: int) -> None:
 def default_seed() -> int:
     """The seed of models that are not given one: 0, or the last `set_random_seed`."""
     return _default_seed
+
+
+def set_threads(count: int) -> None:
+    """Compute with `count` threads from now on, in all Python threads, on the numba backend and in BLAS.
+
+    Without this there is one for each core that this process may use.  Models that train at the same time, each in its
+    own Python thread, are quickest when `count` times their number is the number of cores.  The numba backend computes
+    the same bits with any number.  Raises ArgumentError for more threads than there are at first.
+    """
+    from tinyconv.kernels import threads
+
+    count, most = whole_number(count, "threads", minimum=1), threads.maximum()
+    if count > most:
+        raise ArgumentError(f"threads must be 1 to {most}, the cores that this process may use, but got {count}.")
+    threads.set_threads(count)
 
 
 def _excerpt(values: Array) -> str:

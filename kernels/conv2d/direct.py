@@ -23,10 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
+from .. import threads
 from ..contract import ImageShape, WeightShape
 from ..geometry import NO_PADDING, Padding, Pair, output_sizes
 from ..jit import jit
-from ..matmul import as_table, no_bias, offsets, padded_columns, threads, whole_vectors
+from ..matmul import as_table, no_bias, offsets, padded_columns, whole_vectors
 from ..microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
 from ..workspace import Workspace, ensure
 
@@ -148,13 +149,13 @@ def backward_weights(
 
 def scratch_images(t: Tables, dtype: Any, workspace: Workspace) -> Array:
     """Room for one padded image per thread, or nothing when images are read in place."""
-    return workspace.array("conv2d/padded", (threads(), max(t.padded_size, 1)), dtype)
+    return workspace.array("conv2d/padded", (threads.maximum(), max(t.padded_size, 1)), dtype)
 
 
 def scratch_rows(t: Tables, filters: int, dtype: Any, workspace: Workspace) -> Array:
     """Room for one image of dy per thread, its pixels widened to whole vectors, or nothing when they are whole."""
     width = padded_columns(filters, dtype)
-    return workspace.array("conv2d/dy", (threads(), t.pixels * width if width > filters else 1), dtype)
+    return workspace.array("conv2d/dy", (threads.maximum(), t.pixels * width if width > filters else 1), dtype)
 
 
 def transposed_taps(w: Array, workspace: Workspace) -> Array:

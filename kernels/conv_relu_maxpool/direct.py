@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import get_thread_id, prange
 
+from .. import threads
 from ..contract import winner_dtype
 from ..conv2d.direct import (
     add_input_gradient,
@@ -26,7 +27,7 @@ from ..conv2d.direct import (
 )
 from ..geometry import Padding, Pair, output_sizes
 from ..jit import jit
-from ..matmul import no_bias, offsets, padded_columns, threads, whole_vectors
+from ..matmul import no_bias, offsets, padded_columns, whole_vectors
 from ..maxpool2d.parallel import pool_row
 from ..workspace import Workspace, ensure
 
@@ -48,7 +49,7 @@ def forward(
         x.reshape(t.n, -1), t.image, whole_vectors(w.reshape(-1, filters), workspace, "conv2d/w"),
         no_bias(x.dtype) if b is None else b, t.windows, t.runs, t.depth, offsets(t.pixels, filters), filters,
         scratch_images(t, x.dtype, workspace),
-        workspace.array("conv_relu_maxpool/z", (threads(), t.pixels * filters), x.dtype),
+        workspace.array("conv_relu_maxpool/z", (threads.maximum(), t.pixels * filters), x.dtype),
         t.out_sizes, pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]), y, winners,
     )
     return y, winners
@@ -69,13 +70,13 @@ def backward(
     dx = ensure(dx, x.shape, x.dtype) if need_dx else None
     width = padded_columns(filters, x.dtype)
     parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
-    padded_dx = workspace.array("conv_relu_maxpool/dx", (threads(), max(t.padded_size, 1)), x.dtype)
+    padded_dx = workspace.array("conv_relu_maxpool/dx", (threads.maximum(), max(t.padded_size, 1)), x.dtype)
     _backward(
         dy, y, winners, x.reshape(t.n, -1), t.image,
         transposed_taps(w, workspace) if need_dx else _empty(x.dtype, 3), t.windows, offsets(t.pixels, width),
         offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
         offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace), padded_dx,
-        workspace.array("conv_relu_maxpool/dz", (threads(), t.pixels * width), x.dtype), parts, sums,
+        workspace.array("conv_relu_maxpool/dz", (threads.maximum(), t.pixels * width), x.dtype), parts, sums,
         pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]),
         _empty(x.dtype, 2) if dx is None else dx.reshape(t.n, -1),
     )

@@ -67,9 +67,9 @@ def test_wrong_shapes(sgd):
 def test_one_compiled_function_per_dtype():
     p, g, velocity = np.ones((3, 8), np.float32)
     parallel.step(p, g, velocity, learning_rate=0.1, momentum=0.9, nesterov=False)
-    before = len(parallel._step.signatures)
+    before = len(parallel._step.__wrapped__.signatures)
     parallel.step(p, g, velocity, learning_rate=1, momentum=np.float64(0.9), nesterov=True)
-    assert len(parallel._step.signatures) == before
-    for signature in parallel._step.signatures:
+    assert len(parallel._step.__wrapped__.signatures) == before
+    for signature in parallel._step.__wrapped__.signatures:
         kinds = {getattr(kind, "dtype", kind) for kind in signature} - {numba.boolean}
         assert kinds in ({numba.float32}, {numba.float64})

@@ -157,7 +157,7 @@ def test_train_on_an_image_folder(tmp_path):
         (("--validation-split", 1.5), "--validation-split"),
         (("--learning-rate", -1), "learning_rate"),
         (("--limit-steps", 0), "--limit-steps"),
-        (("--threads", 100_000), "--threads"),
+        (("--threads", 100_000), "threads must be 1 to"),
         (("--classes", "0,ten"), "ten"),
         (("--model", "cats_and_dogs"), "--data"),
         (("--verbose", 5), "verbose"),

@@ -56,3 +56,9 @@ def test_set_random_seed(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ArgumentError, match="seed"):
             utils.set_random_seed(seed)
     assert utils.default_seed() == 7
+
+
+@pytest.mark.parametrize(("count", "sentence"), [(0, "at least 1"), (1.5, "whole number"), (100_000, "must be 1 to")])
+def test_set_threads_refuses(count: object, sentence: str) -> None:
+    with pytest.raises(ArgumentError, match=f"threads .*{sentence}"):
+        utils.set_threads(count)  # type: ignore[arg-type]  # as a user may

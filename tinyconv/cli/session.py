@@ -178,20 +178,6 @@ class Session(NamedTuple):
             typer.echo(f"\nThe epochs so far are kept. Go on with: tinyconv train --resume --run {self.run.path}")
 
 
-def use_threads(count: int | None) -> None:
-    """Let Numba and the BLAS behind NumPy use `count` threads; None leaves them as they are."""
-    if count is None:
-        return
-    import numba
-    import threadpoolctl
-
-    most = numba.config.NUMBA_NUM_THREADS
-    if not 1 <= count <= most:
-        raise ArgumentError(f"--threads must be 1 to {most}, the cores that this process may use, but got {count}.")
-    numba.set_num_threads(count)
-    threadpoolctl.threadpool_limits(count)
-
-
 def _load(recipe: Plan) -> Dataset:
     """The data of a plan: in their own size for networks that take any, in the lesson's for pictures from a folder."""
     entry = zoo.entry(recipe.model)

@@ -42,7 +42,7 @@ def train(
 
     Without options it trains a small network on the bundled digits. What is left out is as the network's lesson had it.
     """
-    from tinyconv import zoo
+    from tinyconv import utils, zoo
     from tinyconv.cli import session
     from tinyconv.errors import ArgumentError
 
@@ -52,7 +52,8 @@ def train(
         "schedule": schedule, "augment": augment, "limit_steps": limit_steps, "fuse": False if no_fuse else None,
     }
     given = {name: value for name, value in choices.items() if value is not None}
-    session.use_threads(threads)
+    if threads is not None:
+        utils.set_threads(threads)
     if resume:
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
