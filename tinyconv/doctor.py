@@ -82,7 +82,8 @@ def threads() -> list[Finding]:
     begin = perf_counter()
     backends.get("numba").relu.forward(np.zeros((2, 2), np.float32))
     seconds = perf_counter() - begin
-    layer = f"{threads.layer()} ({threads.wait_setting()})" if threads.layer() == "omp" else threads.layer()
+    waiting = threads.wait_setting() if threads.layer() == "omp" else ""
+    layer = f"{threads.layer()} ({waiting})" if waiting else threads.layer()
     found = [
         Finding("threads", "Numba", f"{threads.current()} of {threads.maximum()} threads, threading layer {layer}"),
         Finding("threads", "compiling", f"works: one small kernel in {seconds:.1f} s (quicker from the cache)"),
