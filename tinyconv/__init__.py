@@ -20,9 +20,9 @@ if (_beside / "kernels" / "contract.py").is_file() and not (_beside / "tinyconv"
     __path__.append(str(_beside))
 
 _MODULES = (
-    "backends", "callbacks", "datasets", "errors", "gradcheck", "initializers", "kernels", "layers", "losses",
-    "metrics", "models", "optimizers", "plots", "random", "regularizers", "saving", "schedules", "training", "utils",
-    "zoo",
+    "backends", "callbacks", "datasets", "errors", "gradcheck", "initializers", "kernels", "labs", "layers",
+    "losses", "metrics", "models", "optimizers", "plots", "random", "regularizers", "saving", "schedules", "training",
+    "utils", "zoo",
 )
 
 

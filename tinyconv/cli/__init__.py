@@ -1,4 +1,4 @@
-"""The command `tinyconv`: train, evaluate, predict, summary, gradcheck, data, zoo, doctor; one file each.
+"""The command `tinyconv`: train, evaluate, predict, summary, gradcheck, data, zoo, lab, doctor; one file each.
 
 What a command needs is imported when it runs, so that `tinyconv --help` is quick.
 """
