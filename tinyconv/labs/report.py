@@ -158,5 +158,5 @@ def _index(one: int | slice) -> str:
 
 def _sentence(text: str) -> str:
     """A fault as a sentence; one that begins with the name of a result stays small."""
-    begins_with_a_word = text.startswith(("before ", "block ", "in ", "it ", "its ", "line ", "running ", "the ", "this "))
-    return text[:1].upper() + text[1:] if begins_with_a_word else text
+    words = ("before ", "block ", "in ", "it ", "its ", "line ", "running ", "the ", "this ")
+    return text[:1].upper() + text[1:] if text.startswith(words) else text
