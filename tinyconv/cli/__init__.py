@@ -1,6 +1,6 @@
-"""The command `tinyconv`: train, evaluate, predict, summary, gradcheck, data, zoo, lab, doctor; one file each.
+"""The command `tinyconv`: train, evaluate, predict, summary, gradcheck, data, plot, convdemo, zoo, lab, doctor.
 
-What a command needs is imported when it runs, so that `tinyconv --help` is quick.
+One file each.  What a command needs is imported when it runs, so that `tinyconv --help` is quick.
 """
 
 import sys

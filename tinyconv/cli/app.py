@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from tinyconv import __version__
-from tinyconv.cli import data, doctor, evaluate, gradcheck, lab, predict, summary, train, zoo
+from tinyconv.cli import convdemo, data, doctor, evaluate, gradcheck, lab, plot, predict, summary, train, zoo
 from tinyconv.errors import TinyconvError
 
 FAILURE, INTERRUPTED = 1, 130
@@ -73,6 +73,8 @@ app.command()(predict.predict)
 app.command()(summary.summary)
 app.command()(gradcheck.gradcheck)
 app.add_typer(data.app, name="data")
+app.add_typer(plot.app, name="plot")
+app.command()(convdemo.convdemo)
 app.command()(zoo.zoo)
 app.add_typer(lab.app, name="lab")
 app.command()(doctor.doctor)

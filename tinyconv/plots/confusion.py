@@ -30,7 +30,7 @@ def confusion_matrix(y_true: Array, y_pred: Array, class_names: Sequence[str] | 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     side = 2.2 + 0.56 * classes
-    figure = new_figure(side + 0.6, side)
+    figure = new_figure(side + 1.2, side)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     if classes <= 25:  # beyond that, the numbers would cover each other

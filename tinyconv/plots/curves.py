@@ -11,14 +11,13 @@ from tinyconv.training.history import History
 from .figure import BLUE, GREY, VERMILLION, new_figure, remove_frame
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 def learning_curves(history: History | Mapping[str, Sequence[float]]) -> "Figure":
     """One panel per number of the history (loss, accuracy, …), with its validation curve where there is one.
 
-    A vertical line marks the crossover: from there on the network does better on what it has seen than on what it has
+    A dotted line marks the crossover: from there on the network does better on what it has seen than on what it has
     not (see `crossover`).  Raises DataError for a history without epochs.
     """
     from matplotlib.ticker import MaxNLocator
@@ -35,7 +34,9 @@ def learning_curves(history: History | Mapping[str, Sequence[float]]) -> "Figure
         axes.plot(epochs, training, "o-", color=BLUE, markersize=4, label="training")
         if validation is not None:
             axes.plot(epochs, validation, "s--", color=VERMILLION, markersize=4, label="validation")
-            _mark_crossover(axes, crossover(training, validation, larger_is_better=name != "loss"), len(epochs))
+            place = crossover(training, validation, larger_is_better=name != "loss")
+            if place is not None:
+                axes.axvline(place, color=GREY, linestyle=":", label=f"training overtakes, epoch {place:.1f}")
         axes.set_xlabel("epoch")
         axes.set_title(name, loc="left", fontweight="bold")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -64,16 +65,3 @@ def crossover(training: Sequence[float], validation: Sequence[float], *, larger_
     if not np.isfinite(lead[last : last + 2]).all():
         return None
     return round(last + 1 - float(lead[last] / (lead[last + 1] - lead[last])), 6)
-
-
-def _mark_crossover(axes: "Axes", epoch: float | None, epochs: int) -> None:
-    """Draw a dotted line at the crossover and say, on the roomier side, what it is."""
-    if epoch is None:
-        return
-    on_the_left = epoch > 0.6 * epochs
-    axes.axvline(epoch, color=GREY, linestyle=":", linewidth=1.2)
-    axes.annotate(
-        "training overtakes\nvalidation", (epoch, 0.5), xycoords=("data", "axes fraction"),
-        xytext=(-5 if on_the_left else 5, 0), textcoords="offset points", ha="right" if on_the_left else "left",
-        va="center", fontsize="small", color=GREY,
-    )

@@ -1,0 +1,94 @@
+"""What kernels do to a photo: before, and after each of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyconv.errors import ShapeError
+from tinyconv.kernels.geometry import PaddingLike
+
+from .convolve import Convolution
+from .figure import SIGNED, headline, new_figure, show
+from .numbers import short, write_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+COLUMNS = 3
+
+
+def _kernel(text: str) -> Array:
+    return np.array([[float(number) for number in row.split()] for row in text.split("/")])
+
+
+KERNELS: Mapping[str, Array] = {
+    "blur: the sum of 9 pixels, a tenth of each": np.full((3, 3), 0.1),
+    "the original": _kernel("0 0 0 / 0 1 0 / 0 0 0"),
+    "brighter: twice each pixel": _kernel("0 0 0 / 0 2 0 / 0 0 0"),
+    "minus the pixel above": _kernel("0 -1 0 / 0 1 0 / 0 0 0"),
+    "minus a tenth of the 8 around": _kernel("-0.1 -0.1 -0.1 / -0.1 1 -0.1 / -0.1 -0.1 -0.1"),
+}
+
+
+def before_and_after(
+    image: Array, kernels: Mapping[str, Array] = KERNELS, *, strides: int | Sequence[int] = 1,
+    padding: PaddingLike = "same",
+) -> "Figure":
+    """The grey photo, and what each kernel makes of it, with the kernel in the corner.
+
+    image: (height, width) or (height, width, 1), 0 (black) … 1 (white).  Results below 0 are drawn black, those above 1
+    white; the line below tells how far they go.  kernels: title → (kh, kw).  Raises ShapeError when they do not fit.
+    """
+    grey = np.asarray(image)
+    grey = grey[..., 0] if grey.ndim == 3 and grey.shape[2] == 1 else grey
+    if grey.ndim != 2:
+        raise ShapeError(f"A grey photo has shape (height, width), but got {grey.shape}.")
+    after = [Convolution(grey, kernel, strides=strides, padding=padding).output() for kernel in kernels.values()]
+    columns = min(COLUMNS, 1 + len(kernels))
+    rows = -(-(1 + len(kernels)) // columns)
+    figure = new_figure(4.4 * columns, 0.5 + rows * (0.6 + 4.35 * min(1.3, grey.shape[0] / grey.shape[1])))
+    headline(figure, f"Before and after convolution; stride {words(strides)}, padding {words(padding)}")
+    panels = list(figure.subplots(rows, columns, squeeze=False).reshape(-1))
+    for axes in panels[1 + len(kernels) :]:
+        axes.set_axis_off()
+    show_grey(panels[0], grey, "before", like=grey)
+    for axes, result, (title, kernel) in zip(panels[1:], after, kernels.items(), strict=False):
+        show_grey(axes, result, title, like=grey)
+        cell = 0.08  # of the photo's width, for one number; in its corner
+        size = cell * kernel.shape[1], cell * kernel.shape[0] * grey.shape[1] / grey.shape[0]
+        show_kernel(axes.inset_axes((0.015, 0.02, *size)), kernel, aspect="auto")
+    return figure
+
+
+def show_grey(axes: "Axes", image: Array, title: str, like: Array) -> None:
+    """Draw an image from 0 (black) to 1 (white), as large as the image `like`, its size and its range below it."""
+    show(axes, image, cmap="gray", vmin=0, vmax=1, interpolation=None, extent=extent(like))
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("0.8")
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    low, high = (short(round(float(number), 2)) for number in (image.min(), image.max()))
+    axes.set_xlabel(f"{image.shape[0]} × {image.shape[1]} pixels, {low} … {high}", fontsize=9, color="0.35")
+
+
+def extent(image: Array) -> tuple[float, float, float, float]:
+    """Where an image lies in its panel; what is made of it is stretched over the same place, whatever the stride."""
+    return (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
+
+
+def show_kernel(axes: "Axes", kernel: Array, **options: Any) -> None:
+    """Draw a kernel (kh, kw) with its numbers: red adds, blue subtracts."""
+    largest = float(np.abs(kernel).max()) or 1.0
+    drawn = axes.imshow(kernel, cmap=SIGNED, vmin=-1.6 * largest, vmax=1.6 * largest, **options)
+    write_numbers(axes, kernel, drawn, fontsize=8)
+    axes.set(xticks=[], yticks=[])
+
+
+def words(value: Any) -> str:
+    """Strides or padding for a headline: same, 2, or 2 × 1."""
+    if not isinstance(value, tuple | list):
+        return str(value)
+    return str(value[0]) if value[0] == value[-1] else " × ".join(map(str, value))

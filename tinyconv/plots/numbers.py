@@ -1,0 +1,56 @@
+"""Numbers in the cells of a drawn matrix, short enough to fit and in a colour that can be read there."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+Array = np.ndarray[Any, Any]
+
+
+def short(value: Any) -> str:
+    """A number in few characters: whole ones as they are, others with two digits behind the point, or two in all.
+
+    >>> [short(value) for value in (255, 1.0, 0.125, -0.5, 0.0004, 0.999, 12.34)]
+    ['255', '1', '0.12', '−0.5', '0.0004', '1', '12.3']
+    """
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{int(value)}".replace("-", "−")
+    if 0.1 <= abs(value) < 1:
+        return f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "−")
+    return f"{value:.{2 if abs(value) < 1 else 3}g}".replace("-", "−")
+
+
+def three_characters(values: Array) -> Callable[[float], str]:
+    """How to write `values`, most of which are not whole, in about three characters each.
+
+    >>> write = three_characters(np.array([0.004, 0.25, -0.5]))
+    >>> [write(value) for value in (0.004, 0.25, -0.5, 0.0)]
+    ['.00', '.25', '−.50', '0']
+    >>> three_characters(np.array([10.5, 30.0]))(10.5)
+    '10.5'
+    """
+    digits = max(0, 2 - int(np.log10(np.abs(values).max(initial=1))))
+
+    def write(value: float) -> str:
+        return "0" if value == 0 else "−" * (value < 0) + f"{abs(value):.{digits}f}".removeprefix("0")
+
+    return write
+
+
+def write_numbers(
+    axes: "Axes", values: Array, drawn: "AxesImage", fontsize: float = 9, write: Callable[[Any], str] = short
+) -> None:
+    """Write each of `values` (rows, columns) into its cell of `drawn`, light on dark colours and dark on light ones."""
+    colours = drawn.cmap(drawn.norm(values))[..., :3]
+    luminance = colours @ np.array([0.2126, 0.7152, 0.0722])  # of sRGB; near enough for black or white
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            axes.text(
+                column, row, write(value), ha="center", va="center", fontsize=fontsize,
+                color="black" if luminance[row, column] > 0.5 else "white",
+            )
