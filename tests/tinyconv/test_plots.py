@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinyconv import plots
-from tinyconv.errors import DataError
+from tinyconv.errors import ArgumentError, DataError
 from tinyconv.training.history import History
 
 HISTORY = {
@@ -46,7 +46,9 @@ def test_learning_curves_draw_each_number_and_mark_the_crossover():
     np.testing.assert_array_equal(validation.get_ydata(), HISTORY["val_accuracy"])
     assert list(crossover.get_xdata()) == pytest.approx([2.2, 2.2])
     assert (training.get_color(), training.get_linestyle()) != (validation.get_color(), validation.get_linestyle())
-    assert [text.get_text() for text in panels[0].get_legend().get_texts()] == ["training", "validation"]
+    assert [text.get_text() for text in panels[0].get_legend().get_texts()] == [
+        "training", "validation", "training overtakes, epoch 2.0",
+    ]
 
 
 def test_learning_curves_without_validation_and_from_a_history():
@@ -108,10 +110,10 @@ def titles(figure):
     return [axes.get_title() for axes in figure.axes if axes.get_title()]
 
 
-def test_the_wrong_ones_are_titled_index_predicted_expected():
+def test_the_wrong_ones_are_titled_index_predicted_expected_and_how_sure():
     x, y, probabilities = some_predictions()
     figure = plots.wrong_predictions(x, np.eye(3)[y], probabilities)
-    assert titles(figure) == ["5 / 0 / 2", "7 / 2 / 1", "2 / 0 / 2"]  # the most confident first
+    assert titles(figure) == ["5 / 0 / 2\n90 %", "7 / 2 / 1\n70 %", "2 / 0 / 2\n60 %"]  # the most confident first
     assert figure.get_suptitle().startswith("3 of 10 wrong; all of them")
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), x[5, :, :, 0])
 
@@ -119,14 +121,14 @@ def test_the_wrong_ones_are_titled_index_predicted_expected():
 def test_only_so_many_are_shown_and_named():
     x, y, probabilities = some_predictions()
     figure = plots.wrong_predictions(x, y, probabilities, ["cat", "dog", "owl"], count=2)
-    assert titles(figure) == ["5\ncat / owl", "7\nowl / dog"]
+    assert titles(figure) == ["5, 90 %\ncat / owl", "7, 70 %\nowl / dog"]
     assert figure.get_suptitle().startswith("3 of 10 wrong; the 2 most confident")
 
 
 def test_colour_images_and_two_classes():
     x = np.random.default_rng(0).normal(size=(3, 4, 4, 3))
     figure = plots.wrong_predictions(x, np.array([0, 1, 1]), np.array([[0.9], [0.8], [0.3]]))
-    assert titles(figure) == ["0 / 1 / 0", "2 / 0 / 1"]
+    assert titles(figure) == ["0 / 1 / 0\n90 %", "2 / 0 / 1\n70 %"]
     shown = figure.axes[0].images[0].get_array()
     assert (shown.min(), shown.max()) == (0, 1)
 
@@ -147,6 +149,12 @@ def test_pictures_are_saved_whole(tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
     assert "<svg" in (tmp_path / "curves.svg").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "curves.svg"]
+
+
+def test_a_picture_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match=r"\.png, \.svg, \.pdf, but got the name 'curves.gif'"):
+        plots.save(plots.learning_curves(HISTORY), tmp_path / "curves.gif")
+    assert not list(tmp_path.iterdir())
 
 
 def test_pictures_do_without_pyplot_and_matplotlib_loads_late():

@@ -32,7 +32,7 @@ OtherData = Annotated[
 OneImage = Annotated[str, typer.Option("--image", "-i", help="A test image by its number, or a picture file.")]
 OfClass = Annotated[int | None, typer.Option("--class", "-c", help="By number; the likeliest by default.")]
 OfLayer = Annotated[str | None, typer.Option("--layer", "-l", help="A convolution by its name in `tinyconv summary`.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="The picture to write; KIND.png by default.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The picture to write.")]
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def samples(
     data: Data = DEFAULT_DATA,
     count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Another one draws other images.")] = 0,
-    output: Output = None,
+    output: Output = Path("samples.png"),
 ) -> None:
     """Random images with their labels."""
     from tinyconv import plots
@@ -57,7 +57,7 @@ def samples(
 def image(
     data: Data = DEFAULT_DATA,
     image: OneImage = "0",
-    output: Output = None,
+    output: Output = Path("image.png"),
 ) -> None:
     """One image as a heat map with its numbers."""
     from tinyconv import plots
@@ -74,7 +74,7 @@ def image(
 
 
 @app.command()
-def counts(data: Data = DEFAULT_DATA, output: Output = None) -> None:
+def counts(data: Data = DEFAULT_DATA, output: Output = Path("counts.png")) -> None:
     """How many images there are of each class."""
     from tinyconv import plots
     from tinyconv.cli.sources import load_data
@@ -89,7 +89,7 @@ def counts(data: Data = DEFAULT_DATA, output: Output = None) -> None:
 @app.command()
 def curves(
     run: Annotated[Path | None, typer.Argument(help="A run folder; the latest by default.")] = None,
-    output: Output = None,
+    output: Output = Path("curves.png"),
 ) -> None:
     """Loss and accuracy of each epoch, with the place where training overtakes validation."""
     from tinyconv import plots
@@ -104,7 +104,7 @@ def histograms(
     data: OtherData = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps to take; if more than an epoch, whole ones.")] = 100,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Images per step.")] = 32,
-    output: Output = None,
+    output: Output = Path("histograms.png"),
 ) -> None:
     """Activations, gradients and updates of each layer over some training steps; nothing but the picture is kept."""
     from tinyconv import plots, random
@@ -123,7 +123,7 @@ def histograms(
 
 
 @app.command()
-def confusion(model: OfModel = None, data: OtherData = None, output: Output = None) -> None:
+def confusion(model: OfModel = None, data: OtherData = None, output: Output = Path("confusion.png")) -> None:
     """Which classes are taken for which, on the test images."""
     from tinyconv import plots
 
@@ -136,7 +136,7 @@ def mistakes(
     model: OfModel = None,
     data: OtherData = None,
     count: Annotated[int, typer.Option(min=1, max=400, help="How many images at most.")] = 24,
-    output: Output = None,
+    output: Output = Path("mistakes.png"),
 ) -> None:
     """The test images that are taken for another class, those first that the network is most sure of."""
     from tinyconv import plots
@@ -151,7 +151,7 @@ def mistakes(
 
 
 @app.command()
-def filters(model: OfModel = None, layer: OfLayer = None, output: Output = None) -> None:
+def filters(model: OfModel = None, layer: OfLayer = None, output: Output = Path("filters.png")) -> None:
     """The filters of a convolution; of the first one unless --layer says which."""
     from tinyconv import plots
 
@@ -160,7 +160,9 @@ def filters(model: OfModel = None, layer: OfLayer = None, output: Output = None)
 
 
 @app.command()
-def maps(model: OfModel = None, image: OneImage = "0", data: OtherData = None, output: Output = None) -> None:
+def maps(
+    model: OfModel = None, image: OneImage = "0", data: OtherData = None, output: Output = Path("maps.png")
+) -> None:
     """Feature maps: a strip of images for every layer."""
     from tinyconv import plots
 
@@ -169,7 +171,9 @@ def maps(model: OfModel = None, image: OneImage = "0", data: OtherData = None, o
 
 
 @app.command()
-def layers(model: OfModel = None, image: OneImage = "0", data: OtherData = None, output: Output = None) -> None:
+def layers(
+    model: OfModel = None, image: OneImage = "0", data: OtherData = None, output: Output = Path("layers.png")
+) -> None:
     """One image in all layers at once, from pixels to probabilities."""
     from tinyconv import plots
 
@@ -179,7 +183,8 @@ def layers(model: OfModel = None, image: OneImage = "0", data: OtherData = None,
 
 @app.command()
 def saliency(
-    model: OfModel = None, image: OneImage = "0", target: OfClass = None, data: OtherData = None, output: Output = None
+    model: OfModel = None, image: OneImage = "0", target: OfClass = None, data: OtherData = None,
+    output: Output = Path("saliency.png"),
 ) -> None:
     """Which pixels change a class's score most."""
     from tinyconv import plots
@@ -191,7 +196,7 @@ def saliency(
 @app.command()
 def gradcam(
     model: OfModel = None, image: OneImage = "0", target: OfClass = None, layer: OfLayer = None, data: OtherData = None,
-    output: Output = None,
+    output: Output = Path("gradcam.png"),
 ) -> None:
     """Where a convolution, the last one unless --layer says which, finds what speaks for a class."""
     from tinyconv import plots
@@ -206,7 +211,7 @@ def profile(
     model: ToTrain = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Images per step.")] = 64,
     backend: Annotated[str | None, typer.Option(help="numpy or numba (the default).")] = None,
-    output: Output = None,
+    output: Output = Path("profile.png"),
 ) -> None:
     """Time, GFLOP/s and bytes of each layer, forward and backward, every layer run alone."""
     from tinyconv import plots
@@ -228,9 +233,9 @@ def pixel(
     filter: Annotated[int, typer.Option("--filter", "-f", min=0, help="Which filter of the layer.")] = 0,
     at: Annotated[str, typer.Option(help="Row and column of the output pixel; its middle by default.")] = "",
     data: OtherData = None,
-    output: Output = None,
+    output: Output = Path("pixel.png"),
 ) -> None:
-    """How one output pixel of a convolution is computed, before its activation: window × kernel, added up, plus bias."""
+    """How one output pixel of a convolution comes about: window × kernel, added up, plus bias; before activation."""
     from tinyconv import plots
     from tinyconv.cli import numbers
     from tinyconv.errors import ArgumentError
@@ -262,7 +267,7 @@ def im2col(
     stride: Annotated[str, typer.Option(help="1, or 2,1.")] = "1",
     padding: Annotated[str, typer.Option(help="same, valid, or pixels: 1, or 1,2.")] = "valid",
     window: Annotated[str, typer.Option(help="Row and column of the window to outline.")] = "0,0",
-    output: Output = None,
+    output: Output = Path("im2col.png"),
 ) -> None:
     """Which pixel lands where when windows become the rows of a matrix."""
     import numpy as np
@@ -285,15 +290,12 @@ def im2col(
 # -- what the pictures need -------------------------------------------------------------------------------------------
 
 
-def _save(figure: "Figure", output: Path | None) -> None:
-    """Write the picture, under the name of the command unless another is given, and say where."""
-    import click
-
+def _save(figure: "Figure", output: Path) -> None:
+    """Write the picture and say where."""
     from tinyconv import plots
 
-    path = output or Path(f"{click.get_current_context().info_name}.png")
-    plots.save(figure, path)
-    typer.echo(f"saved {path}")
+    plots.save(figure, output)
+    typer.echo(f"saved {output}")
 
 
 def _known(name: str | None, backend: str | None = "numpy") -> "Trained":
@@ -359,5 +361,5 @@ def _log(run: Path) -> dict[str, list[float]]:
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
         names = [name for name in lines[0] if name not in ("epoch", "seconds")] if lines else []
         return {name: [float("nan" if line[name] is None else line[name]) for line in lines] for name in names}
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, ValueError, LookupError, TypeError) as problem:
         raise DataError(f"{run} has no readable log.jsonl: give a run folder.") from problem

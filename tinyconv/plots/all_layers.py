@@ -69,10 +69,13 @@ def _draw_probabilities(axes: "Axes", seen: ForwardPass, class_names: Sequence[s
     values = seen.probabilities
     chosen = seen.choose(None)
     bars = axes.barh(range(len(values)), values, color=["0.7" if i != chosen else BLUE for i in range(len(values))])
-    axes.bar_label(bars, ["" if value < 0.005 else f"{100 * value:.0f} %" for value in values], padding=3)
+    if seen.are_shares:
+        axes.bar_label(bars, ["" if value < 0.005 else f"{100 * value:.0f} %" for value in values], padding=3)
+    else:
+        axes.bar_label(bars, [short(round(float(value), 1)) for value in values], padding=3)
     axes.set_yticks(range(len(values)), [label(i, class_names) for i in range(len(values))])
     axes.set_xticks([])
-    axes.set_xlim(0, 1.35 * float(values.max()))
+    axes.margins(x=0.35)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     remove_frame(axes)

@@ -35,8 +35,9 @@ def colour_convolution(
         raise ShapeError(
             f"A photo in colour (height, width, 3) needs a kernel (kh, kw, 3), but got {photo.shape}, {kernel.shape}."
         )
-    windows = {"strides": strides, "padding": padding}
-    parts = [Convolution(photo[..., c], kernel[..., c], **windows).output() for c in range(3)]
+    parts = [
+        Convolution(photo[..., c], kernel[..., c], strides=strides, padding=padding).output() for c in range(3)
+    ]
     total = np.add.reduce(parts)
     shape = min(1.3, photo.shape[0] / photo.shape[1])
     figure = new_figure(13.2, 0.7 + 3 * (0.35 + 3.6 * shape))

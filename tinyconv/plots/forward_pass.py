@@ -46,9 +46,17 @@ class ForwardPass:
 
     @property
     def probabilities(self) -> Array:
-        """The model's last output: one number per class, (k,); a single sigmoid counts as two classes."""
+        """The model's last output: one number per class, (k,); a single one stands for two classes."""
         last = self.outputs[-1][1]
-        return last if len(last) > 1 else np.array([1 - last[0], last[0]])
+        if len(last) > 1:
+            return last
+        return np.array([1 - last[0] if self.are_shares else -last[0], last[0]])
+
+    @property
+    def are_shares(self) -> bool:
+        """Whether the model ends in softmax or sigmoid; otherwise its outputs are scores of any size."""
+        last = self.model.layers[-1]
+        return isinstance(last, ActivatedLayer) and last.activation.name in ("softmax", "sigmoid")
 
     def choose(self, target: int | None) -> int:
         """`target`, or the likeliest class for None; raises ArgumentError for a class that there is not."""
@@ -61,9 +69,8 @@ class ForwardPass:
     def verdict(self, class_names: "Sequence[str] | None", target: int | None = None) -> str:
         """The likeliest class, or `target`, with what the model gives it: "7 (99.8 %)"."""
         chosen = self.choose(target)
-        value, last = self.probabilities[chosen], self.model.layers[-1]
-        is_share = isinstance(last, ActivatedLayer) and last.activation.name in ("softmax", "sigmoid")
-        return f"{label(chosen, class_names)} ({f'{100 * value:.1f} %' if is_share else f'score {value:.3g}'})"
+        value = self.probabilities[chosen]
+        return f"{label(chosen, class_names)} ({f'{100 * value:.1f} %' if self.are_shares else f'score {value:.3g}'})"
 
     def gradient(self, target: int, of: "Layer | None" = None) -> Array:
         """∂ score of class `target` / ∂ output of the layer `of`, or / ∂ image for None; it has the shape of that.
@@ -77,6 +84,8 @@ class ForwardPass:
         for layer in reversed(self.model.layers):
             if layer is of:
                 break
-            is_last = layer is last and isinstance(layer, ActivatedLayer)
-            dy = layer.backward_logits(dy) if is_last else layer.backward(dy)
+            if layer is last and isinstance(layer, ActivatedLayer):
+                dy = layer.backward_logits(dy)
+            else:
+                dy = layer.backward(dy)
         return np.asarray(dy[0])

@@ -94,10 +94,8 @@ def _draw(axes: "Axes", values: Array, origins: Array, pixels: int) -> None:
     """Draw `values`, coloured by the pixel that each comes from, with padding white."""
     from matplotlib import colormaps
 
-    colours = colormaps[SEQUENTIAL].copy()
-    colours.set_under("white")
     bare(axes)
-    axes.imshow(origins, cmap=colours, vmin=1, vmax=pixels)
+    axes.imshow(origins, cmap=colormaps[SEQUENTIAL].with_extremes(under="white"), vmin=1, vmax=pixels)
     draw_grid(axes, values.shape)
     for (i, j), value in np.ndenumerate(values):
         origin = origins[i, j]

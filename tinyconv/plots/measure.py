@@ -25,7 +25,7 @@ class Cost:
 
     seconds: float
     flops: int  # multiplications and additions of convolution and dense layers; 0 for the others, which hardly have any
-    nbytes: int  # of every array that the pass must read or write, each once: the least traffic that there can be
+    nbytes: int  # of the arrays that the pass reads and writes, each once: about the least traffic that there can be
 
     @property
     def gflops_per_second(self) -> float:
@@ -46,10 +46,10 @@ def measure_layers(model: "Sequential", batch_size: int = 64, *, repeats: int = 
     """Run every layer alone (study mode) on a random batch, and return what each costs, in order.
 
     Times are the median of `repeats` runs after one that does not count: it compiles and warms up.  Dropout and batch
-    normalisation run as in training.  The weights' gradients are overwritten, the weights stay.
+    normalisation run as in training.  The weights' gradients are overwritten, the weights stay.  Raises StateError for
+    a model that is not built.
     """
     batch_size, repeats = whole_number(batch_size, "batch_size", minimum=1), whole_number(repeats, "repeats", minimum=1)
-    model.parameters  # noqa: B018  # raises StateError for a model without weights
     x: Array = random.uniform(random.key(0, "profile"), (batch_size, *model.input_shape[1:])).astype(model.dtype)
     costs = []
     for layer in model.layers:
@@ -59,15 +59,9 @@ def measure_layers(model: "Sequential", batch_size: int = 64, *, repeats: int = 
         for parameter, value in zip((p for p in layer.parameters if not p.trainable), kept, strict=True):
             parameter.value[...] = value
         flops = batch_size * _flops(layer)
-        weights = sum(p.value.nbytes for p in layer.parameters)
-        costs.append(
-            LayerCost(
-                layer.name,
-                Cost(forward_seconds, flops, x.nbytes + weights + y.nbytes),
-                # reads x, dy and the weights; writes dx and the weights' gradients
-                Cost(backward_seconds, 2 * flops, 2 * x.nbytes + y.nbytes + 2 * weights),
-            )
-        )
+        forward_bytes, backward_bytes = _traffic(layer, x, y)
+        forward = Cost(forward_seconds, flops, forward_bytes)
+        costs.append(LayerCost(layer.name, forward, Cost(backward_seconds, 2 * flops, backward_bytes)))
         x = y
     return costs
 
@@ -80,6 +74,14 @@ def _flops(layer: "Layer") -> int:
     if isinstance(layer, Dense):
         return 2 * layer.kernel.value.size
     return 0
+
+
+def _traffic(layer: "Layer", x: Array, y: Array) -> tuple[int, int]:
+    """Bytes forward (x, weights, y) and backward (dy, dx, and with weights: x, the weights, their gradients)."""
+    if np.shares_memory(x, y):
+        return 0, 0  # Flatten and the like give their input another shape, and move nothing
+    weights = sum(parameter.value.nbytes for parameter in layer.parameters)
+    return x.nbytes + weights + y.nbytes, y.nbytes + x.nbytes + (x.nbytes + 2 * weights if weights else 0)
 
 
 def _time(repeats: int, run: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:

@@ -37,7 +37,7 @@ def three_characters(values: Array) -> Callable[[float], str]:
     digits = max(0, 2 - int(np.log10(np.abs(values).max(initial=1))))
 
     def write(value: float) -> str:
-        return "0" if value == 0 else "−" * (value < 0) + f"{abs(value):.{digits}f}".removeprefix("0")
+        return "0" if value == 0 else ("−" if value < 0 else "") + f"{abs(value):.{digits}f}".removeprefix("0")
 
     return write
 
@@ -46,7 +46,7 @@ def write_numbers(
     axes: "Axes", values: Array, drawn: "AxesImage", fontsize: float = 9, write: Callable[[Any], str] = short
 ) -> None:
     """Write each of `values` (rows, columns) into its cell of `drawn`, light on dark colours and dark on light ones."""
-    colours = drawn.cmap(drawn.norm(values))[..., :3]
+    colours = np.asarray(drawn.cmap(drawn.norm(values)))[..., :3]
     luminance = colours @ np.array([0.2126, 0.7152, 0.0722])  # of sRGB; near enough for black or white
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):

@@ -38,11 +38,13 @@ class LayerRecorder(Callback):
         self.x = np.asarray(x)
         self.every = whole_number(every, "every", minimum=1)
         self.size = whole_number(size, "size", minimum=1)
-        self._reset()
+        self.steps: list[int] = []
+        self.records: dict[str, dict[str, list[Array]]] = {kind: {} for kind in KINDS}
+        self._before: dict[str, Array] | None = None
 
     def on_train_begin(self) -> None:
         if self.starts_afresh:
-            self._reset()
+            self.steps, self.records = [], {kind: {} for kind in KINDS}
         self._layers = [layer for layer in self.model.layers if any(p.trainable for p in layer.parameters)]
 
     def on_train_batch_begin(self, batch: int) -> None:
@@ -65,11 +67,6 @@ class LayerRecorder(Callback):
 
     def set_state(self, state: State) -> None:
         self.steps, self.records = state["steps"], state["records"]
-
-    def _reset(self) -> None:
-        self.steps: list[int] = []
-        self.records: dict[str, dict[str, list[Array]]] = {kind: {} for kind in KINDS}
-        self._before: dict[str, Array] | None = None
 
     def _keep(self, kind: str, layer: "Layer", values: Array) -> None:
         self.records[kind].setdefault(layer.name, []).append(values.astype(np.float32))
