@@ -15,6 +15,7 @@ from typing import Any
 import numba
 from numba.core import config
 
+from . import jit_cache
 from .threads import guarded
 
 
@@ -40,8 +41,10 @@ def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[.
         before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
         try:
             compiled: Callable[..., Any] = numba.njit(
-                cache=not inline, forceinline=inline, parallel=parallel, nogil=True, error_model="numpy"
+                forceinline=inline, parallel=parallel, nogil=True, error_model="numpy"
             )(function)
+            if not inline:
+                jit_cache.keep(compiled, function)
         finally:
             config.CACHE_DIR = before
         return guarded(compiled) if parallel else compiled
