@@ -4,7 +4,7 @@
 
 A cross-entropy can be computed from probabilities, or from the logits that go into the softmax or sigmoid.  The second
 way needs no logarithm of a tiny probability; a model takes it by itself when its last activation is the matching one
-(see `tinyconv.plan`).  From probabilities, 10⁻⁷ is the smallest one that counts, as in Keras.
+(see `tinyconv.plan`).  Probabilities count from 10⁻⁷ to 1 - 10⁻⁷ and no gradient flows beyond, as in Keras.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from tinyconv.errors import DataError, ShapeError
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
-SMALLEST = 1e-7  # the smallest probability whose logarithm is taken
+SMALLEST = 1e-7  # distance that probabilities keep from 0 and 1
 _NUMPY = backends.get("numpy")
 
 
@@ -94,9 +94,9 @@ class CategoricalCrossentropy(Loss):
         t = _one_hot(self.targets(y_true, y_pred.shape, y_pred.dtype), y_pred.shape, y_pred.dtype)  # (n, classes)
         total = y_pred.sum(axis=1, keepdims=True)  # (n, 1)
         p = y_pred / total
-        clipped = np.maximum(p, SMALLEST)
+        clipped = np.clip(p, SMALLEST, 1 - SMALLEST)
         value = -float(np.sum(t * np.log(clipped), dtype=np.float64)) / n
-        dp = np.where(p >= SMALLEST, -t / clipped, 0) / n
+        dp = np.where(clipped == p, -t / clipped, 0) / n
         dy = (dp - np.sum(dp * p, axis=1, keepdims=True)) / total  # through the division by the sum
         return value, dy.astype(y_pred.dtype, copy=False)
 
