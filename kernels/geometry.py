@@ -6,7 +6,8 @@ by `stride`; the image is padded by `before` and `after` pixels:
     output = floor((size + before + after - span) / stride) + 1
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 Pair: TypeAlias = tuple[int, int]
@@ -21,8 +22,8 @@ def pair(value: int | Sequence[int], name: str, minimum: int = 1) -> Pair:
 
     Raises ValueError when it is not one or two integers of at least `minimum`.
     """
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or any(isinstance(v, bool) or int(v) != v or v < minimum for v in values):
+    values: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value, value)
+    if len(values) != 2 or not all(_is_whole(v) and v >= minimum for v in values):
         raise ValueError(f"{name} must be one or two integers of at least {minimum}, but got {value!r}.")
     return int(values[0]), int(values[1])
 
@@ -75,7 +76,7 @@ def resolve_padding(
             )
             return vertical, horizontal
         raise ValueError(f'padding must be "valid", "same" or numbers of pixels, but got {padding!r}.')
-    sides: tuple[Any, ...] = (padding, padding) if isinstance(padding, int) else tuple(padding)
+    sides: tuple[Any, ...] = tuple(padding) if isinstance(padding, Iterable) else (padding, padding)
     if len(sides) != 2:
         raise ValueError(f"padding must be given for two axes, but got {padding!r}.")
     return pair(sides[0], "padding", minimum=0), pair(sides[1], "padding", minimum=0)
@@ -86,3 +87,8 @@ def check_pool_padding(pool_size: Pair, padding: Padding) -> None:
     for kernel, sides in zip(pool_size, padding, strict=True):
         if max(sides) > kernel // 2:
             raise ValueError(f"pool padding {padding} is more than half of the window {pool_size}.")
+
+
+def _is_whole(value: object) -> bool:
+    """Whether `value` is an integer, Python's or NumPy's; True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -10,9 +10,11 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 from tinyconv.errors import ArgumentError, BackendError
 from tinyconv.kernels import contract, registry
+from tinyconv.naming import suggestion
 
 DEFAULT = "numba"
 
@@ -47,6 +49,10 @@ class Backend:
         setattr(self, operation, module)  # found as a plain attribute from now on
         return module
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: the name says all."""
+        return Backend, (self.name,)
+
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 
@@ -59,7 +65,7 @@ def get(name: str | None = None) -> Backend:
     """
     name = DEFAULT if name is None else name
     if name not in registry.BACKENDS:
-        raise ArgumentError(f"There is no backend {name!r}; choose one of {', '.join(registry.BACKENDS)}.")
+        raise ArgumentError(f"There is no backend {name!r}. {suggestion(name, registry.BACKENDS)}")
     if name == "cupy":
         _require_gpu()
     return Backend(name)

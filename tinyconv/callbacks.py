@@ -306,7 +306,6 @@ class ModelCheckpoint(Monitor):
                 return
             self.best = logs[self.monitor]
         path = self.path(epoch, logs)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path)
         else:

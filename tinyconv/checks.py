@@ -1,9 +1,16 @@
-"""Arguments that must be numbers within limits: one check, one sentence."""
+"""Arguments that must be numbers within limits, or arrays of numbers: one check, one sentence."""
 
 from math import isfinite, nan
 from numbers import Real
+from typing import Any
 
-from tinyconv.errors import ArgumentError
+import numpy as np
+
+from tinyconv.errors import ArgumentError, DataError
+
+Array = np.ndarray[Any, Any]
+
+IMAGES_ADVICE = "Are the images of different sizes, or the names of files?"
 
 
 def number(
@@ -45,3 +52,19 @@ def whole_number(value: object, name: str, *, minimum: int = 0) -> int:
     if result.is_integer() and result >= minimum:
         return int(result)
     raise ArgumentError(f"{name} must be a whole number of at least {minimum}, but got {value!r}.")
+
+
+def numeric_array(values: Any, name: str, advice: str) -> Array:
+    """Return `values` as an array, when they are numbers in rows of one length; raises DataError otherwise.
+
+    >>> numeric_array(["cat", "dog"], "y", "Number the classes.")
+    Traceback (most recent call last):
+    tinyconv.errors.DataError: y must hold numbers, but has dtype <U3. Number the classes.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as problem:  # NumPy's words for lists of lists or arrays that do not fit together
+        raise DataError(f"{name} must be one array of numbers, but its parts differ in shape. {advice}") from problem
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{name} must hold numbers, but has dtype {array.dtype}. {advice}")
+    return array

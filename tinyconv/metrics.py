@@ -74,7 +74,7 @@ def get(identifier: str | Metric | Callable[[Any, Array], float]) -> Metric:
         return identifier
     if callable(identifier):
         return Metric(getattr(identifier, "__name__", type(identifier).__name__), identifier)
-    if identifier not in FUNCTIONS:
+    if not isinstance(identifier, str) or identifier not in FUNCTIONS:
         raise ArgumentError(f"There is no metric {identifier!r}. {suggestion(str(identifier), FUNCTIONS)}")
     return Metric(identifier, FUNCTIONS[identifier])
 

@@ -10,6 +10,8 @@ batches is in `tinyconv.training.loop`; one step of it is `train_on_batch` here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from math import isfinite
 from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -18,9 +20,9 @@ import numpy as np
 
 from tinyconv import backends, losses, optimizers, utils
 from tinyconv import layers as kinds
-from tinyconv.checks import whole_number
-from tinyconv.errors import ArgumentError, DataError, ShapeError, StateError
-from tinyconv.layers.base import Array, Layer, Parameter, Shape, default_name, with_batch
+from tinyconv.checks import IMAGES_ADVICE, numeric_array, whole_number
+from tinyconv.errors import ArgumentError, DataError, DivergedError, ShapeError, StateError
+from tinyconv.layers.base import Array, Layer, Parameter, Shape, default_name, overwrite, with_batch
 from tinyconv.losses import Loss
 from tinyconv.metrics import Metric
 from tinyconv.metrics import get as get_metric
@@ -33,6 +35,8 @@ from tinyconv.summary import summary_lines
 
 if TYPE_CHECKING:
     from tinyconv.training.history import History
+
+AnyMetric = str | Metric | Callable[[Any, Array], float]
 
 DTYPES = ("float32", "float64")
 
@@ -63,12 +67,10 @@ class Sequential:
         self, layers: Iterable[Layer] | None = None, *, name: str | None = None, backend: str | None = None,
         seed: int | None = None, dtype: Any = "float32", fuse: bool = True,
     ) -> None:
-        if np.dtype(dtype).name not in DTYPES:
-            raise ArgumentError(f"dtype must be one of {', '.join(DTYPES)}, but got {dtype!r}.")
         self.name = name or "sequential"
         self.backend = backends.get(backend)
         self.seed = utils.default_seed() if seed is None else whole_number(seed, "seed")
-        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.dtype = _dtype(dtype)
         self.fuse = fuse
         self.layers: list[Layer] = []
         self.metrics: list[Metric] = []
@@ -80,6 +82,8 @@ class Sequential:
         self._input_shape: Shape | None = None  # without the batch axis; None until it is known
         self._flat: FlatParameters | None = None
         self._plan: Plan | None = None
+        if isinstance(layers, Layer):
+            raise ArgumentError(f"Sequential takes a list of layers: write Sequential([…]) around {layers.name}.")
         for layer in layers or ():
             self.add(layer)
 
@@ -184,14 +188,7 @@ class Sequential:
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Overwrite all parameters; shapes must match `get_weights`, else ShapeError and nothing is changed."""
-        mine = self.weights
-        if len(weights) != len(mine):
-            raise ShapeError(f"{self.name} has {len(mine)} weights, but got {len(weights)}.")
-        for parameter, weight in zip(mine, weights, strict=True):
-            if np.shape(weight) != parameter.value.shape:
-                raise ShapeError(f"{parameter.name} has shape {parameter.value.shape}, but got {np.shape(weight)}.")
-        for parameter, weight in zip(mine, weights, strict=True):
-            parameter.value[...] = weight
+        overwrite(self.weights, weights, self.name)
 
     def count_params(self) -> int:
         """Number of parameters, trainable or not."""
@@ -207,13 +204,17 @@ class Sequential:
 
     def compile(
         self, optimizer: Any = "adam", loss: Any = None,
-        metrics: Iterable[str | Metric | Callable[[Any, Array], float]] | None = None,
+        metrics: AnyMetric | Iterable[AnyMetric] | None = None,
     ) -> None:
         """Say how to train: `optimizer`, `loss` and `metrics` as names, configs or objects.
 
         Raises ArgumentError for an unknown name.
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
+        if optimizer.built and optimizer is not self._optimizer:
+            raise ArgumentError(f"This {type(optimizer).__name__} trains another model: each needs one of its own.")
+        if isinstance(metrics, str | Metric) or callable(metrics):
+            metrics = [metrics]
         self.metrics = [get_metric(metric) for metric in metrics or ()]
         self._optimizer, self._loss, self._plan = optimizer, loss, None
         if self.built:
@@ -244,8 +245,8 @@ class Sequential:
         return ["loss", *(metric.name for metric in self.metrics)]
 
     def fit(
-        self, x: Any, y: Any, batch_size: int = 32, epochs: int = 1, verbose: Any = "auto",
-        callbacks: Iterable[Any] | None = None, validation_split: float = 0.0,
+        self, x: Any, y: Any, batch_size: int | None = 32, epochs: int = 1, verbose: Any = "auto",
+        callbacks: Any = None, validation_split: float = 0.0,
         validation_data: tuple[Any, Any] | None = None, shuffle: bool = True, *, initial_epoch: int = 0,
         augment: Callable[..., Array] | None = None,
     ) -> "History":
@@ -276,8 +277,16 @@ class Sequential:
         return loop.predict(self, x, batch_size=batch_size)
 
     def train_on_batch(self, x: Any, y: Any) -> list[float]:
-        """Take one step; return the loss and the metrics of the batch before it, in the order of `metrics_names`."""
+        """Take one step; return the loss and the metrics of the batch before it, in the order of `metrics_names`.
+
+        Raises DivergedError, and changes no weight, when the loss is NaN or infinite.
+        """
         values = self.loss_and_gradients(x, y)
+        if not isfinite(values[0]):
+            raise DivergedError(
+                f"The loss of this batch is {values[0]}, so no weight was changed. If its images hold no NaN, training "
+                f"has diverged at a learning rate of {self.optimizer.current_learning_rate():g}: try a lower one."
+            )
         self.optimizer.apply_gradients()
         return values
 
@@ -331,9 +340,7 @@ class Sequential:
         Images without a channel axis (n, height, width) get one when the model expects images of one channel.  Raises
         DataError when `x` is no array of numbers, ShapeError, naming the first layer, when its shape does not fit.
         """
-        batch: Array = np.asarray(x)
-        if batch.dtype.kind not in "fiub":
-            raise DataError(f"{name} must hold numbers, but is an array of {batch.dtype}.")
+        batch = numeric_array(x, name, IMAGES_ADVICE)
         if not self.layers:
             raise StateError(f"{self.name} has no layers: add some.")
         first = self.layers[0]
@@ -392,6 +399,23 @@ class Sequential:
         rows = [kinds.from_config(**layer) for layer in config.pop("layers")]
         shape = config.pop("input_shape")
         return cls(rows if shape is None else [kinds.Input(shape), *rows], **config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: all but the flat buffers and the plan, which the copy makes for its own parameters."""
+        optimizer = self._optimizer
+        state = optimizer.state_tensors() if optimizer is not None and optimizer.built else None
+        return self.__dict__ | {"_flat": None, "_plan": None, "optimizer_state": state}
+
+    def __copy__(self) -> "Sequential":
+        """A copy has layers of its own: one belongs to one model."""
+        return deepcopy(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        tensors = state.pop("optimizer_state")
+        self.__dict__.update(state)
+        if tensors is not None:
+            self._connect()
+            self.optimizer.load_state_tensors(tensors)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -476,5 +500,17 @@ def _sizes(shape: Sequence[int | None]) -> Shape:
     """`shape` as integers; raises ShapeError unless all of them are at least 1."""
     for size in shape:
         if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ShapeError(f"An input shape is made of whole numbers of at least 1, but got {tuple(shape)}.")
+            sizes = tuple(shape)
+            raise ShapeError(f"An input shape is whole numbers of at least 1, without the batch axis, but got {sizes}.")
     return tuple(int(size) for size in shape if size is not None)
+
+
+def _dtype(given: Any) -> np.dtype[Any]:
+    """`given` as a dtype; raises ArgumentError unless it is one of `DTYPES`."""
+    try:
+        dtype = None if given is None else np.dtype(given)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in DTYPES:
+        raise ArgumentError(f"dtype must be one of {', '.join(DTYPES)}, but got {given!r}.")
+    return dtype

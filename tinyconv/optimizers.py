@@ -148,6 +148,10 @@ class Optimizer:
             array[...] = tensors[name]
         self.iterations = int(tensors["iterations"])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: the arguments.  A model copies the state along, see `Sequential.__getstate__`."""
+        return self.__dict__ | {"_flat": None, "_backend": None, "_state": {}}
+
     def _require_built(self) -> tuple[FlatParameters, Backend]:
         if self._flat is None or self._backend is None:
             raise StateError(f"{type(self).__name__} has no parameters yet: build the model and compile it first.")

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinyconv.backends import Backend
-from tinyconv.errors import StateError
+from tinyconv.errors import ShapeError, StateError
 from tinyconv.kernels import registry
 from tinyconv.kernels.contract import winner_dtype
 from tinyconv.kernels.workspace import Workspace
@@ -92,6 +92,7 @@ class Plan:
         for layer in self.layers:
             layer.output = None
         self.steps = list(self.layers) if self.workspace is None else self._group(self.workspace)
+        self._predicted: Shape | None = None  # shape of the predictions that `backward` can go back from
         self._loss = loss
         self._last = _fused_with(loss, self.layers[-1]) if fuse else None  # the loss includes its activation
 
@@ -128,14 +129,21 @@ class Plan:
 
     def forward(self, x: Array, *, training: bool = False, step: int = 0) -> Array:
         """Return the predictions (n, …) for x (n, …), in the plan's memory: the next call overwrites them."""
+        self._predicted = None
         with self._lending():
-            return self._run(self.steps, x, training, step)
+            y = self._run(self.steps, x, training, step)
+        self._predicted = y.shape
+        return y
 
     def backward(self, dy: Array) -> Array | None:
         """Overwrite every parameter's gradient, for the gradient dy of the predictions; return dx in study mode.
 
-        A plan that fuses writes over dy.
+        A plan that fuses writes over dy.  Raises StateError unless `forward` ran last, ShapeError for another shape.
         """
+        if self._predicted is None:
+            raise StateError("There is nothing to go back from: call forward(x) just before backward(dy).")
+        if dy.shape != self._predicted:
+            raise ShapeError(f"dy must have the shape of the predictions, {self._predicted}, but got {dy.shape}.")
         with self._lending():
             return self._run_back(self.steps, dy)
 
@@ -143,6 +151,7 @@ class Plan:
         """Run forward; return the loss, averaged over the batch, and the predictions, in the plan's memory."""
         if self._loss is None:
             raise StateError("The model has no loss yet: call compile(optimizer, loss) first.")
+        self._predicted = None
         with self._lending():
             if self._last is not None:
                 logits = self._last.forward_logits(self._run(self.steps[:-1], x, training, step))

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import gradcheck, initializers, layers
-from tinyconv.errors import ArgumentError, ShapeError, StateError
+from tinyconv.errors import ArgumentError, DataError, ShapeError, StateError
 from tinyconv.layers import (
     Activation,
     AveragePooling2D,
@@ -17,6 +17,7 @@ from tinyconv.layers import (
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    Input,
     InputLayer,
     MaxPooling2D,
     ReLU,
@@ -128,6 +129,14 @@ def test_shapes_that_do_not_fit(layer, shape, sentence):
         (lambda: Conv2D(1, 3, strides=0), "conv2d: strides must be"),
         (lambda: Conv2D(1, 3, padding="full"), "conv2d: padding must be"),
         (lambda: Conv2D(1, (3, 3, 3)), "conv2d: kernel_size must be"),
+        (lambda: Conv2D(1, None), "conv2d: kernel_size must be one or two integers of at least 1, but got None"),
+        (lambda: Conv2D(1, 2.5), "conv2d: kernel_size must be"),
+        (lambda: Conv2D(1, ("a", 2)), "conv2d: kernel_size must be"),
+        (lambda: Conv2D(1, 3, padding=None), "conv2d: padding must be"),
+        (lambda: Conv2D(1, 3, padding=1.5), "conv2d: padding must be"),
+        (lambda: Reshape((-2, -4)), "reshape: target_shape is made of whole numbers"),
+        (lambda: Reshape(8), "reshape: target_shape must be a tuple of sizes"),
+        (lambda: Input(8), "input_layer: input_shape must be a tuple of sizes, such as .*, but got 8"),
         (lambda: Conv2D(1, 3, activation="rellu"), "no activation 'rellu'. Did you mean 'relu'"),
         (lambda: Conv2D(1, 3, kernel_initializer="glorot"), "no initializer 'glorot'"),
         (lambda: MaxPooling2D(0), "max_pooling2d: pool_size must be"),
@@ -141,6 +150,11 @@ def test_shapes_that_do_not_fit(layer, shape, sentence):
 def test_arguments_out_of_range(make, sentence):
     with pytest.raises(ArgumentError, match=sentence):
         make()
+
+
+def test_numpy_integers_are_integers():
+    conv = Conv2D(1, np.int64(3), strides=np.array([2, 1]), padding=np.int32(1))
+    assert (conv.kernel_size, conv.strides, conv.padding) == ((3, 3), (2, 1), ((1, 1), (1, 1)))
 
 
 # -- weights ----------------------------------------------------------------------------------------------------------
@@ -165,8 +179,12 @@ def test_set_weights_checks_first_and_copies():
         layer.set_weights([])
     layer.build((3,))
     before = layer.get_weights()
-    with pytest.raises(ShapeError, match=r"dense has weights of shapes .*\(3, 2\)"):
+    with pytest.raises(ShapeError, match=r"dense/bias has shape \(2,\), but got \(3,\)"):
         layer.set_weights([np.ones((3, 2)), np.ones(3)])
+    with pytest.raises(ShapeError, match="dense has 2 weights, but got None"):
+        layer.set_weights(None)
+    with pytest.raises(DataError, match=r"weights\[1\] must hold numbers"):
+        layer.set_weights([np.ones((3, 2)), ["a", "b"]])
     assert_array_equal(layer.get_weights()[0], before[0])
     mine = [np.full((3, 2), 7.0), np.full(2, 8.0)]
     layer.set_weights(mine)

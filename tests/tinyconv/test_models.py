@@ -1,13 +1,15 @@
 """Sequential: building, naming, weights, summary, single steps, and sentences for what cannot work."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import optimizers, regularizers, utils
-from tinyconv.errors import ArgumentError, BackendError, DataError, ShapeError, StateError
+from tinyconv.errors import ArgumentError, BackendError, DataError, DivergedError, ShapeError, StateError
 from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
 from tinyconv.models import Sequential
 
@@ -366,3 +368,87 @@ def test_fit_evaluate_predict_end_to_end():
     assert_allclose(model.evaluate(X, Y, verbose=0), model.test_on_batch(X, Y))
     assert_allclose(model.predict(X), model.predict_on_batch(X))
     assert_allclose(model.predict(X[..., 0]), model.predict(X))  # images without a channel axis
+
+
+# -- misuse -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Sequential(Dense(3)), r"takes a list of layers: write Sequential\(\[…\]\) around dense"),
+        (lambda: Sequential([Dense(3, input_shape=4)]), "dense: input_shape must be a tuple of sizes"),
+        (lambda: Sequential(dtype=None), "dtype must be one of float32, float64, but got None"),
+        (lambda: Sequential(dtype="junk"), "dtype must be"),
+        (lambda: Sequential(backend="nmba"), "no backend 'nmba'. Did you mean 'numba'"),
+        (lambda: conv_net(metrics=[["accuracy"]]), "no metric"),
+    ],
+)
+def test_what_is_no_model(make, sentence):
+    with pytest.raises(ArgumentError, match=sentence):
+        make()
+
+
+def test_one_metric_needs_no_list():
+    assert conv_net(metrics="accuracy").metrics_names == ["loss", "accuracy"]
+
+
+def test_backward_needs_the_forward_pass_just_before_it():
+    model = conv_net()
+    dy = np.ones((6, 3))
+    with pytest.raises(StateError, match="nothing to go back from"):
+        model.backward(dy)
+    model.forward(X)
+    with pytest.raises(ShapeError, match=r"dy must have the shape of the predictions, \(6, 3\), but got \(6, 4\)"):
+        model.backward(np.ones((6, 4)))
+    model.backward(dy)
+    model.test_on_batch(X, Y)  # leaves the logits, not the predictions
+    with pytest.raises(StateError, match="nothing to go back from"):
+        model.backward(dy)
+
+
+def test_a_loss_that_is_no_number_changes_no_weight():
+    model = conv_net()
+    before = model.get_weights()
+    with pytest.raises(DivergedError, match="loss of this batch is nan, so no weight was changed"):
+        model.train_on_batch(np.full_like(X, np.nan), Y)
+    for mine, other in zip(model.get_weights(), before, strict=True):
+        assert_array_equal(mine, other)
+    assert model.optimizer.iterations == 0
+
+
+def test_an_optimizer_trains_one_model():
+    optimizer = optimizers.Adam()
+    model = conv_net(optimizer=optimizer)
+    model.compile(optimizer, "sparse_categorical_crossentropy")  # the same model again
+    with pytest.raises(ArgumentError, match="This Adam trains another model"):
+        conv_net(optimizer=optimizer)
+
+
+# -- copies -----------------------------------------------------------------------------------------------------------
+
+
+def pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_copy_goes_on_alone_from_the_same_state(copied, backend):
+    model = conv_net(optimizer=optimizers.Adam(0.01), backend=backend, dtype="float32")
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    twin = copied(model)
+    before = model.get_weights()
+    losses = [twin.train_on_batch(X, Y) for _ in range(3)]
+    for mine, other in zip(model.get_weights(), before, strict=True):
+        assert_array_equal(mine, other)
+    assert [model.train_on_batch(X, Y) for _ in range(3)] == losses
+    assert np.shares_memory(twin.layers[0].kernel.value, twin.parameters.values)
+
+
+def test_models_that_are_not_ready_can_be_copied():
+    lazy = copy.deepcopy(Sequential(conv_rows(), backend="numpy"))
+    lazy.compile("adam", "sparse_categorical_crossentropy")
+    again = copy.deepcopy(lazy)
+    assert np.isfinite(again.train_on_batch(X, Y)[0])

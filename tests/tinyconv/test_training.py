@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinyconv import random
-from tinyconv.callbacks import Callback, LearningRateScheduler
+from tinyconv.callbacks import Callback, EarlyStopping, LearningRateScheduler
 from tinyconv.errors import ArgumentError, DataError, DivergedError, ShapeError, StateError
 from tinyconv.layers import BatchNormalization, Dense, Dropout
 from tinyconv.models import Sequential
@@ -421,7 +421,10 @@ def with_value(array, index, value):
         (lambda x, y: (x, y + 1), DataError, r"0 … 2.*is 3"),
         (lambda x, y: (x, y - 1), DataError, "is -1"),
         (lambda x, y: (x, with_value(y, 3, np.nan)), DataError, "y contains NaN"),
-        (lambda x, y: (x, y.astype(str)), DataError, "number the classes"),
+        (lambda x, y: (x, y.astype(str)), DataError, "Number the classes"),
+        (lambda x, y: (x, [[1], [2, 3]] * 10), DataError, "parts differ in shape"),
+        (lambda x, y: ([[1.0], [2.0, 3.0]] * 10, y), DataError, "parts differ in shape"),
+        (lambda x, y: (x.astype(np.float64) * 1e300, y), DataError, r"x\[0\] has numbers that float32 cannot hold"),
         (lambda x, y: (x, np.eye(4)[y]), DataError, r"\(20, 4\)"),
         (lambda x, y: (x[:, :3], y), ShapeError, r"dense works on inputs of shape \(None, 4\).*x has shape \(\d+, 3\)"),
         (lambda x, y: (np.array(["a"] * 20), y), DataError, "must hold numbers"),
@@ -453,6 +456,11 @@ def test_unusable_data_are_refused_with_a_sentence(change, error, sentence):
         ({"validation_split": -0.1}, "validation_split"),
         ({"validation_split": 0.99}, "leaves one of the two parts empty"),
         ({"verbose": 3}, "verbose must be"),
+        ({"validation_data": np.ones((20, 4))}, "must be a pair"),
+        ({"validation_data": (1, 2, 3)}, "must be a pair"),
+        ({"callbacks": [EarlyStopping]}, "objects like EarlyStopping"),
+        ({"callbacks": 3}, "objects like EarlyStopping"),
+        ({"augment": 3}, "must be a function"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, sentence):
@@ -496,3 +504,17 @@ def test_steps_count_the_last_partial_batch():
     recorder = Recorder()
     make_model().fit(x, y, batch_size=10, verbose=0, callbacks=[recorder])
     assert recorder.params["steps"] == ceil(103 / 10) == len(recorder.weights)
+
+
+def test_one_callback_needs_no_list_and_no_batch_size_means_keras_32():
+    x, y = make_data()
+    recorder = Recorder()
+    make_model().fit(x, y, batch_size=None, callbacks=recorder, verbose=0)
+    assert recorder.params["batch_size"] == 32
+    assert "epoch 0 end" in recorder.calls
+
+
+def test_an_augmentation_must_keep_the_shape():
+    x, y = make_data()
+    with pytest.raises(ShapeError, match=r"augment made \(31, 4\) of a batch of shape \(32, 4\)"):
+        make_model().fit(x, y, augment=lambda batch, key: batch[1:], verbose=0)

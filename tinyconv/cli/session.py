@@ -63,7 +63,7 @@ def plan(entry: zoo.ZooEntry, given: Mapping[str, Any], *, epochs: int | None, b
         ),
         seed=given.get("seed", 0),
         optimizer=given.get("optimizer", entry.optimizer),
-        learning_rate=given.get("learning_rate", entry.learning_rate),
+        learning_rate=checks.number(given.get("learning_rate", entry.learning_rate), "--learning-rate", minimum=0),
         schedule=given.get("schedule", entry.schedule),
         augment=(entry.augment or GENTLE) if augmented else {},
         reduce_on_plateau=entry.reduce_on_plateau,
@@ -75,6 +75,8 @@ def plan(entry: zoo.ZooEntry, given: Mapping[str, Any], *, epochs: int | None, b
 def start(recipe: Plan, folder: Path | None) -> "Session":
     """A new run; its folder is made last, when nothing else can be wrong."""
     dataset = _load(recipe)
+    if len(dataset.class_names) < 2:
+        raise ArgumentError(f"{recipe.data} gives one class only, {dataset.class_names[0]!r}: nothing to tell apart.")
     model = zoo.build(
         recipe.model, input_shape=dataset.image_shape, classes=len(dataset.class_names), backend=recipe.backend,
         seed=recipe.seed, fuse=recipe.fuse, optimizer=recipe.optimizer, learning_rate=recipe.learning_rate,

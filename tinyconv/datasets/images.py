@@ -47,7 +47,7 @@ def read(
     except DataError:
         raise
     except Exception as problem:  # damaged files make Pillow's decoders raise almost anything
-        raise DataError(f"{name} cannot be read as a picture: {problem}") from problem
+        raise DataError(f"{name} cannot be read as a picture: {str(problem).rstrip('.')}.") from problem
     if image_size is not None:
         height, width = check_size(image_size)
         flat = flat.resize((width, height), Image.Resampling.BILINEAR)

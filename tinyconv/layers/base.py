@@ -11,14 +11,15 @@ layer (see `tinyconv.plan`), so that a training step allocates nothing.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinyconv import backends, random
-from tinyconv.errors import ShapeError, StateError, TinyconvError
+from tinyconv.checks import numeric_array
+from tinyconv.errors import ArgumentError, ShapeError, StateError, TinyconvError
 from tinyconv.initializers import Initializer
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.regularizers import Regularizer
@@ -61,7 +62,7 @@ class Layer:
         self.parameters: list[Parameter] = []
         self.built = False
         self.owned = False  # by a model; a layer belongs to one only
-        self.requested_input_shape = None if input_shape is None else tuple(input_shape)
+        self.requested_input_shape = None if input_shape is None else sizes(input_shape, f"{self.name}: input_shape")
         self.input_shape: Shape = ()  # both without the batch axis, and known once the layer is built
         self.output_shape: Shape = ()
         self.backend = backends.Backend("numpy")
@@ -167,12 +168,7 @@ class Layer:
         """Overwrite all parameters; shapes must match `get_weights`, else ShapeError and nothing is changed."""
         if not self.built:
             raise StateError(f"{self.name} has no weights yet: build the model or call it on data first.")
-        mine = self.weights
-        wanted, got = [p.value.shape for p in mine], [np.shape(w) for w in weights]
-        if wanted != got:
-            raise ShapeError(f"{self.name} has weights of shapes {wanted}, but got {got}.")
-        for parameter, weight in zip(mine, weights, strict=True):
-            parameter.value[...] = weight
+        overwrite(self.weights, weights, self.name)
 
     @property
     def weights(self) -> list[Parameter]:
@@ -182,6 +178,10 @@ class Layer:
     def count_params(self) -> int:
         """Number of parameters, trainable or not."""
         return sum(parameter.value.size for parameter in self.parameters)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: all but what the last `forward` kept for `backward`."""
+        return {name: value for name, value in self.__dict__.items() if name[0] != "_"} | {"output": None}
 
     # -- configuration ------------------------------------------------------------------------------------------------
 
@@ -195,6 +195,29 @@ class Layer:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+def overwrite(parameters: Sequence[Parameter], weights: Sequence[Any], owner: str) -> None:
+    """Give `parameters` the values `weights`.
+
+    Raises ShapeError, or DataError where there are no numbers, before anything is changed.
+    """
+    if not isinstance(weights, Iterable) or len(weights) != len(parameters):
+        got = len(weights) if isinstance(weights, Iterable) else repr(weights)
+        raise ShapeError(f"{owner} has {len(parameters)} weights, but got {got}.")
+    arrays = [numeric_array(weight, f"weights[{i}]", f"{owner} takes arrays.") for i, weight in enumerate(weights)]
+    for parameter, array in zip(parameters, arrays, strict=True):
+        if array.shape != parameter.value.shape:
+            raise ShapeError(f"{parameter.name} has shape {parameter.value.shape}, but got {array.shape}.")
+    for parameter, array in zip(parameters, arrays, strict=True):
+        parameter.value[...] = array
+
+
+def sizes(shape: Any, name: str) -> tuple[Any, ...]:
+    """`shape` as a tuple; raises ArgumentError, which calls it `name`, when it is none."""
+    if not isinstance(shape, Iterable):
+        raise ArgumentError(f"{name} must be a tuple of sizes, such as (28, 28, 1), but got {shape!r}.")
+    return tuple(shape)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 from typing import Any
 
-from tinyconv.errors import ShapeError
-from tinyconv.layers.base import Array, Layer, Shape, with_batch
+from tinyconv.errors import ArgumentError, ShapeError
+from tinyconv.layers.base import Array, Layer, Shape, sizes, with_batch
 
 
 class InputLayer(Layer):
@@ -46,7 +47,11 @@ class Reshape(Layer):
         self, target_shape: Sequence[int], *, name: str | None = None, input_shape: Shape | None = None
     ) -> None:
         super().__init__(name=name, input_shape=input_shape)
-        self.target_shape = tuple(target_shape)
+        self.target_shape = sizes(target_shape, f"{self.name}: target_shape")
+        if not all(isinstance(size, Integral) and (int(size) > 0 or size == -1) for size in self.target_shape):
+            raise ArgumentError(
+                f"{self.name}: target_shape is made of whole numbers of at least 1, or -1 once, but got {target_shape}."
+            )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """`target_shape`, with -1 worked out."""

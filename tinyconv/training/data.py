@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyconv.checks import number
+from tinyconv.checks import IMAGES_ADVICE, number, numeric_array
 from tinyconv.errors import ArgumentError, DataError, ShapeError
 
 if TYPE_CHECKING:
@@ -19,26 +19,28 @@ Array = np.ndarray[Any, Any]
 ROWS_PER_CHECK = 4096  # images looked through for NaN at a time
 
 
-def check_images(x: Any, name: str = "x") -> Array:
-    """Return `x` as a C-contiguous numeric array of at least one sample, all of them finite.
+def check_images(x: Any, dtype: Any, name: str = "x") -> Array:
+    """Return `x` as a C-contiguous numeric array of at least one sample, all of them finite, in `dtype` too.
 
     Raises DataError otherwise, with the index of the first bad image.
     """
-    x = np.asarray(x)
-    if x.dtype.kind not in "buif":
-        raise DataError(
-            f"{name} must hold numbers, but has dtype {x.dtype}: are the images of different sizes, or file names?"
-        )
+    x = numeric_array(x, name, IMAGES_ADVICE)
     if x.ndim == 0 or len(x) == 0:
         raise DataError(f"{name} has no samples (shape {x.shape}): there is nothing to work on.")
     if x.dtype.kind == "f":
         for start in range(0, len(x), ROWS_PER_CHECK):
-            rows = x[start : start + ROWS_PER_CHECK]
+            with np.errstate(over="ignore"):
+                rows = x[start : start + ROWS_PER_CHECK].astype(dtype, copy=False)
             bad = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
             if bad.any():
-                first = start + int(bad.argmax())
-                raise DataError(f"{name}[{first}] contains NaN or infinity: repair the images or leave those out.")
+                _refuse_image(x, start + int(bad.argmax()), dtype, name)
     return np.ascontiguousarray(x)
+
+
+def _refuse_image(x: Array, index: int, dtype: Any, name: str) -> None:
+    if np.isfinite(x[index]).all():
+        raise DataError(f"{name}[{index}] has numbers that {np.dtype(dtype)} cannot hold: scale the images, to 0 … 1.")
+    raise DataError(f"{name}[{index}] contains NaN or infinity: repair the images or leave those out.")
 
 
 def check_labels(y: Any, samples: int, model: "Sequential", name: str = "y") -> Array:
@@ -47,12 +49,10 @@ def check_labels(y: Any, samples: int, model: "Sequential", name: str = "y") -> 
     Raises ShapeError when there is not one for each sample, and DataError for labels that the model's loss refuses:
     class numbers that are fractions or out of range, targets of another shape, NaN.
     """
-    y = np.asarray(y)
+    y = numeric_array(y, name, "Number the classes 0, 1, 2, …")
     if y.ndim == 0 or len(y) != samples:
         length = "no length" if y.ndim == 0 else f"{len(y)} labels"
         raise ShapeError(f"{name} has {length}, but there are {samples} images: each needs exactly one.")
-    if y.dtype.kind not in "buif":
-        raise DataError(f"{name} must hold numbers, but has dtype {y.dtype}: number the classes 0, 1, 2, … first.")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise DataError(f"{name} contains NaN or infinity.")
     model.loss.targets(y, (samples, *model.output_shape[1:]), model.dtype)

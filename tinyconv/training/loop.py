@@ -16,7 +16,7 @@ import numpy as np
 from tinyconv import random
 from tinyconv.callbacks import Callback, CallbackList, Logs
 from tinyconv.checks import whole_number
-from tinyconv.errors import StateError
+from tinyconv.errors import ArgumentError, ShapeError, StateError
 from tinyconv.kernels.contract import PhiloxKey
 from tinyconv.kernels.workspace import CAP_BYTES
 from tinyconv.schedules import Schedule
@@ -34,16 +34,19 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Augmentation = Callable[[Array, PhiloxKey], Array]
 
+BATCH_SIZE = 32  # of fit, as in Keras
+
 
 def fit(
-    model: "Sequential", x: Any, y: Any, *, batch_size: int = 32, epochs: int = 1, verbose: Any = "auto",
-    callbacks: Iterable[Callback] | None = None, validation_split: float = 0.0,
+    model: "Sequential", x: Any, y: Any, *, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
+    callbacks: Callback | Iterable[Callback] | None = None, validation_split: float = 0.0,
     validation_data: tuple[Any, Any] | None = None, shuffle: bool = True, initial_epoch: int = 0,
     augment: Augmentation | None = None,
 ) -> History:
     """Train `model` on images `x` (n, …) and labels `y` (n,) or (n, k), and return what happened in each epoch.
 
     Arguments:
+        batch_size: 32 if None.
         epochs: the number of the last epoch; epochs initial_epoch … epochs - 1 are run, as in Keras.
         verbose: 0 silent, 1 a live bar, 2 one line per epoch, "auto": 1 on a terminal or in a notebook, else 2.
         validation_split: the last part of the data, taken before shuffling, is held out; validation_data overrules it.
@@ -55,14 +58,16 @@ def fit(
     two steps; callbacks are told, then KeyboardInterrupt is raised.  In each case `model.history` has the whole epochs
     so far.
     """
-    batch_size = whole_number(batch_size, "batch_size", minimum=1)
+    batch_size = whole_number(BATCH_SIZE if batch_size is None else batch_size, "batch_size", minimum=1)
     epochs, initial_epoch = whole_number(epochs, "epochs"), whole_number(initial_epoch, "initial_epoch")
-    reporting = reporter(verbose)
+    watching, reporting = _callbacks(callbacks), reporter(verbose)
+    if not (augment is None or callable(augment)):
+        raise ArgumentError(f"augment must be a function (batch, key) → batch, like Augment(…), but got {augment!r}.")
     x, y = _prepare(model, x, y)
     if validation_data is None:
         (x, y), validation = split(x, y, validation_split)
     else:
-        validation = _prepare(model, *validation_data, "validation x", "validation y")
+        validation = _prepare(model, *_pair(validation_data), "validation x", "validation y")
 
     images, labels = Gatherer(x, batch_size, model.dtype), Gatherer(y, batch_size, y.dtype)
     steps = -(-len(x) // batch_size)
@@ -72,7 +77,7 @@ def fit(
         "epochs": epochs, "initial_epoch": initial_epoch, "steps": steps, "batch_size": batch_size, "samples": len(x),
         "metrics": [*means.names, *(f"val_{name}" for name in means.names if validation)],
     }
-    watchers = CallbackList([*(callbacks or ()), history, reporting], model, params)
+    watchers = CallbackList([*watching, history, reporting], model, params)
     watchers.on_train_begin()
     snapshot = Snapshot(model)
     try:
@@ -88,7 +93,8 @@ def fit(
                     with whole_step:
                         x_batch, y_batch = images.gather(rows), labels.gather(rows)
                         if augment is not None:
-                            x_batch[...] = augment(x_batch, random.key(model.seed, "augment", optimizer.iterations))
+                            key = random.key(model.seed, "augment", optimizer.iterations)
+                            x_batch[...] = _same_shape(augment(x_batch, key), x_batch.shape)
                         values = model.loss_and_gradients(x_batch, y_batch)  # forward, loss, backward
                         snapshot.check(values[0], epoch, step)
                         optimizer.apply_gradients()  # update
@@ -130,7 +136,7 @@ def evaluate(
 
 def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array:
     """The model's output for each sample of `x`, (n, *output_shape), worked out in batches (see `batch_that_fits`)."""
-    x = model.check_inputs(check_images(x))
+    x = model.check_inputs(check_images(x, model.dtype))
     batch_size = _batch_size(batch_size, model)
     images = Gatherer(x, batch_size, model.dtype)
     result = np.empty((len(x), *model.output_shape[1:]), model.dtype)
@@ -185,5 +191,26 @@ def _prepare(model: "Sequential", x: Any, y: Any, x_name: str = "x", y_name: str
     """Check that the model is compiled and that images and labels fit it; build it for them if it is not built."""
     if not model.compiled:
         raise StateError("The model has no loss and no optimizer yet: call compile before fit or evaluate.")
-    x = model.check_inputs(check_images(x, x_name), x_name)
+    x = model.check_inputs(check_images(x, model.dtype, x_name), x_name)
     return x, check_labels(y, len(x), model, y_name)
+
+
+def _callbacks(given: Any) -> list[Callback]:
+    """The callbacks, of which one need not be in a list; raises ArgumentError for anything else."""
+    callbacks = list(given) if isinstance(given, Iterable) else [given] if given is not None else []
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ArgumentError(f"callbacks must be objects like EarlyStopping(patience=3), but got {callback!r}.")
+    return callbacks
+
+
+def _pair(validation_data: Any) -> tuple[Any, Any]:
+    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        raise ArgumentError("validation_data must be a pair: images and their labels, (x, y).")
+    return validation_data[0], validation_data[1]
+
+
+def _same_shape(changed: Any, shape: tuple[int, ...]) -> Any:
+    if np.shape(changed) != shape:
+        raise ShapeError(f"augment made {np.shape(changed)} of a batch of shape {shape}: it must keep the shape.")
+    return changed
