@@ -155,7 +155,7 @@ def test_train_on_an_image_folder(tmp_path):
         (("--batch-size", 0), "--batch-size"),
         (("--epochs", 0), "--epochs"),
         (("--validation-split", 1.5), "--validation-split"),
-        (("--learning-rate", -1), "learning_rate"),
+        (("--learning-rate", -1), "--learning-rate"),
         (("--limit-steps", 0), "--limit-steps"),
         (("--threads", 100_000), "threads must be 1 to"),
         (("--classes", "0,ten"), "ten"),
