@@ -15,6 +15,7 @@ from tinyconv import cli, gradcheck, zoo
 from tinyconv.cli import picture, session, sources
 from tinyconv.cli.app import app
 from tinyconv.errors import DataError
+from tinyconv.layers import Conv2D
 from tinyconv.models import Sequential
 from tinyconv.training.run_folder import RunFolder
 
@@ -145,6 +146,39 @@ def test_train_on_an_image_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"epochs": "a"}, "--epochs must be a whole number of at least 1, but got 'a'"),
+        ({"batch_size": None}, "--batch-size"),
+        ({"limit_steps": "a"}, "--limit-steps"),
+        ({"model": 3}, "no reference network 3"),
+        ({"augment": {"junk": 3}}, "junk"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_run_whose_settings_were_changed_is_not_resumed(change, sentence):
+    succeed(*QUICK, "--run", "mine", "--epochs", 1)
+    settings = json.loads(Path("mine/config.json").read_text())
+    Path("mine/config.json").write_text(json.dumps(settings | change))
+    assert sentence in refuse("train", "--resume", "--run", "mine", "--epochs", 2)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"data": 3}', '{"class_names": "abc"}', "\udcff"])
+def test_a_run_with_damaged_settings_is_not_evaluated(text):
+    RunFolder("mine").create()
+    zoo.build("fashion_perceptron", backend="numpy").save("mine/model.safetensors")
+    Path("mine/config.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert "mine" in refuse("evaluate", "mine", "--data", "digits")
+
+
+def test_a_folder_with_one_picture_per_class_is_refused_before_training():
+    for label in ("dark", "light"):
+        Path("photos", label).mkdir(parents=True)
+        Image.new("RGB", (20, 24)).save(f"photos/{label}/0.png")
+    assert "nothing to test on" in refuse("train", "--model", "cats_and_dogs", "--data", "photos")
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (("--model", "lenet"), "Did you mean 'lenet5'"),
@@ -159,6 +193,8 @@ def test_train_on_an_image_folder(tmp_path):
         (("--limit-steps", 0), "--limit-steps"),
         (("--threads", 100_000), "threads must be 1 to"),
         (("--classes", "0,ten"), "ten"),
+        (("--classes", "7"), "one class only, '7'"),
+        (("--validation-split", 0.9999), "leaves one of the two parts empty"),
         (("--model", "cats_and_dogs"), "--data"),
         (("--verbose", 5), "verbose"),
         (("--run", "occupied"), "not empty"),
@@ -172,7 +208,7 @@ def test_bad_options_are_refused_and_leave_nothing(options, sentence):
     Path("occupied/file").touch()
     data = () if "--data" in options or "cats_and_dogs" in options else ("--data", "digits")
     assert sentence in refuse("train", *options, *(() if "--resume" in options else data))
-    assert not list(Path("runs").rglob("*.safetensors"))
+    assert not Path("runs").exists()
 
 
 # -- what was trained -------------------------------------------------------------------------------------------------
@@ -195,6 +231,11 @@ def test_a_model_saved_elsewhere_can_be_evaluated_on_data_that_are_named():
     zoo.build("fashion_perceptron", backend="numpy").save("model.safetensors")
     assert "359 test images" in succeed("evaluate", "model.safetensors", "--data", "digits")
     assert "--data" in refuse("evaluate", "model.safetensors")
+    assert "no backend 'nunpy'. Did you mean" in refuse("evaluate", "model.safetensors", "--backend", "nunpy")
+    zoo.build("fashion_perceptron", classes=3, backend="numpy").save("three.safetensors")
+    assert "tells 3 classes apart, but digits has 10" in refuse("evaluate", "three.safetensors", "--data", "digits")
+    Sequential([Conv2D(2, 3, input_shape=(28, 28, 1))], backend="numpy").save("maps.safetensors")
+    assert "no class probabilities" in refuse("evaluate", "maps.safetensors", "--data", "digits")
     Path("model.txt").write_text("no model")
     refuse("evaluate", "model.txt", "--data", "digits")
     assert "is not trained yet" in refuse("evaluate", "lenet5")

@@ -20,10 +20,15 @@ def evaluate(
 
     from tinyconv.cli.sources import find_trained, scaled
     from tinyconv.cli.terminal import console, table
+    from tinyconv.errors import ArgumentError
     from tinyconv.plots.predictions import as_classes
 
     trained = find_trained(model, backend=backend)
     dataset = trained.load_data(data)
+    if len(dataset.class_names) != trained.classes:
+        raise ArgumentError(
+            f"{trained.path} tells {trained.classes} classes apart, but {dataset.name} has {len(dataset.class_names)}."
+        )
     x, y = scaled(dataset.x_test), dataset.y_test
     out = console()
     out.print(f"{trained.path} on {len(x):,} test images of {dataset.name}\n", markup=False)
@@ -38,7 +43,7 @@ def evaluate(
     names = ("precision", "recall", "F1", "images")
     out.print(table(("class", *names), rows, right=names))
     wrong = np.flatnonzero(predicted != y)
-    out.print(f"\nloss {scores['loss']:.4f}   accuracy {scores['accuracy']:.4f}   {len(wrong)} wrong")
+    out.print(f"\nloss {scores['loss']:.4f}   accuracy {1 - len(wrong) / len(y):.4f}   {len(wrong)} wrong")
     for index in wrong[:24]:
         truth, taken_for = dataset.class_names[y[index]], dataset.class_names[predicted[index]]
         out.print(f"  image {index}: {truth}, taken for {taken_for}", markup=False)

@@ -26,14 +26,16 @@ def predict(
     from tinyconv.cli.terminal import console
 
     trained = find_trained(model)
-    shape = trained.image_shape
+    shape, class_names = trained.image_shape, trained.class_names
+    if class_names is None or len(class_names) != trained.classes:
+        class_names = [str(label) for label in range(trained.classes)]
     find_digit = trained.reads_digits and not raw
     out = console()
     paths = _pictures(files)
     images = [picture.read(path, shape, find_digit=find_digit) for path in paths]  # all are good before any is shown
     for path, probabilities in zip(paths, trained.model.predict(np.stack(images)), strict=True):
         shares = probabilities.tolist() if len(probabilities) > 1 else [1 - probabilities.item(), probabilities.item()]
-        _show(out, path, trained.class_names or [str(label) for label in range(len(shares))], shares)
+        _show(out, path, class_names, shares)
 
 
 def _pictures(files: list[Path]) -> list[Path]:

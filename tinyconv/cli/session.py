@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,25 +50,38 @@ def plan(entry: zoo.ZooEntry, given: Mapping[str, Any], *, epochs: int | None, b
     data = given.get("data", entry.dataset)
     if data is None:
         raise ArgumentError(f"{entry.name} learns from your own pictures, in one folder per class: give it as --data.")
-    limit = given.get("limit_steps")
     is_bundled = data == "digits"
     usual_epochs = EPOCHS_OF_BUNDLED_DIGITS if is_bundled else entry.epochs
     augmented = given.get("augment", is_bundled or bool(entry.augment))
-    return Plan(
+    return _checked(Plan(
         model=entry.name, data=str(data), classes=given.get("classes"),
-        epochs=checks.whole_number(usual_epochs if epochs is None else epochs, "--epochs", minimum=1),
-        batch_size=checks.whole_number(given.get("batch_size", entry.batch_size), "--batch-size", minimum=1),
-        validation_split=checks.number(
-            given.get("validation_split", entry.validation_split), "--validation-split", minimum=0, below=1
-        ),
+        epochs=usual_epochs if epochs is None else epochs,
+        batch_size=given.get("batch_size", entry.batch_size),
+        validation_split=given.get("validation_split", entry.validation_split),
         seed=given.get("seed", 0),
         optimizer=given.get("optimizer", entry.optimizer),
-        learning_rate=checks.number(given.get("learning_rate", entry.learning_rate), "--learning-rate", minimum=0),
+        learning_rate=given.get("learning_rate", entry.learning_rate),
         schedule=given.get("schedule", entry.schedule),
         augment=(entry.augment or GENTLE) if augmented else {},
         reduce_on_plateau=entry.reduce_on_plateau,
-        limit_steps=None if limit is None else checks.whole_number(limit, "--limit-steps", minimum=1),
+        limit_steps=given.get("limit_steps"),
         fuse=given.get("fuse", True), backend=backend,
+    ))
+
+
+def _checked(recipe: Plan) -> Plan:
+    """`recipe`, from the command line or from a file that anyone may have edited; raises ArgumentError."""
+    zoo.entry(recipe.model)
+    Augment(**recipe.augment)
+    limit = recipe.limit_steps
+    return replace(
+        recipe,
+        epochs=checks.whole_number(recipe.epochs, "--epochs", minimum=1),
+        batch_size=checks.whole_number(recipe.batch_size, "--batch-size", minimum=1),
+        validation_split=checks.number(recipe.validation_split, "--validation-split", minimum=0, below=1),
+        seed=checks.whole_number(recipe.seed, "--seed"),
+        learning_rate=checks.number(recipe.learning_rate, "--learning-rate", minimum=0),
+        limit_steps=None if limit is None else checks.whole_number(limit, "--limit-steps", minimum=1),
     )
 
 
@@ -77,6 +90,9 @@ def start(recipe: Plan, folder: Path | None) -> "Session":
     dataset = _load(recipe)
     if len(dataset.class_names) < 2:
         raise ArgumentError(f"{recipe.data} gives one class only, {dataset.class_names[0]!r}: nothing to tell apart.")
+    if not len(dataset.x_test):
+        raise ArgumentError(f"{recipe.data} leaves nothing to test on: each class needs two pictures or more.")
+    split(dataset.x_train, dataset.y_train, recipe.validation_split)  # raises if a part of the two would be empty
     model = zoo.build(
         recipe.model, input_shape=dataset.image_shape, classes=len(dataset.class_names), backend=recipe.backend,
         seed=recipe.seed, fuse=recipe.fuse, optimizer=recipe.optimizer, learning_rate=recipe.learning_rate,
@@ -92,15 +108,17 @@ def resume(folder: Path | None, *, epochs: int | None, backend: str | None) -> "
     run = RunFolder(folder or sources.latest_run())
     config = run.config
     try:
-        recipe = Plan(**{name: value for name, value in config.items() if name != "class_names"})
-    except TypeError as problem:
-        raise ArgumentError(f"{run.path} was not made by `tinyconv train` of this version: {problem}.") from problem
+        recipe = _checked(Plan(**{name: value for name, value in config.items() if name != "class_names"}))
+    except (ArgumentError, TypeError) as problem:
+        raise ArgumentError(
+            f"{run.path / 'config.json'} is not as `tinyconv train` of this version writes it: {problem}"
+        ) from problem
     model, callbacks, history, done = run.resume(*_callbacks(recipe), backend=backend or recipe.backend)
     wanted = recipe.epochs if epochs is None else epochs
     if done >= wanted:
         raise ArgumentError(f"The run in {run.path} has its {done} epochs already; ask for more with --epochs.")
     typer.echo(f"{run.path} goes on after epoch {done}")
-    recipe = Plan(**{**asdict(recipe), "epochs": wanted, "backend": model.backend.name})
+    recipe = replace(recipe, epochs=wanted, backend=model.backend.name)
     return Session(recipe, run, model, _load(recipe), callbacks, history)
 
 

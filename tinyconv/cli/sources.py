@@ -19,6 +19,7 @@ Array = np.ndarray[Any, Any]
 ImageShape = tuple[int, int, int]
 
 RUNS = Path("runs")
+CONFIG: dict[str, type] = {"data": str, "classes": list, "class_names": list, "seed": int}  # what is read here of a run
 DIGITS = ("digits", "mnist")  # the data of networks that read handwritten digits
 
 
@@ -38,6 +39,14 @@ class Trained:
             raise DataError(f"{self.path} takes inputs of shape {shape}, which are no images.")
         height, width, channels = (int(size or 0) for size in shape)
         return height, width, channels
+
+    @property
+    def classes(self) -> int:
+        """How many classes the model tells apart; raises DataError if its outputs are something else."""
+        shape = self.model.output_shape
+        if len(shape) != 2:
+            raise DataError(f"{self.path} gives outputs of shape {shape}, which are no class probabilities.")
+        return max(2, int(shape[1]))  # one output is the probability of the second of two classes
 
     @property
     def class_names(self) -> list[str] | None:
@@ -76,8 +85,11 @@ def find_trained(name: str | None, *, backend: str | None = None) -> Trained:
     if not (path / "config.json").is_file():
         return Trained(load_model(path, backend=backend), path, {})
     run = RunFolder(path)
-    finished = path / "model.safetensors"
-    return Trained(load_model(finished if finished.exists() else run.last, backend=backend), path, run.config)
+    config, finished = run.config, path / "model.safetensors"
+    for key, kind in CONFIG.items():
+        if not isinstance(config.get(key), kind | None):
+            raise ArgumentError(f"{path / 'config.json'} is damaged: {key} is {config[key]!r}.")
+    return Trained(load_model(finished if finished.exists() else run.last, backend=backend), path, config)
 
 
 def latest_run() -> Path:

@@ -45,6 +45,7 @@ def train(
     from tinyconv import utils, zoo
     from tinyconv.cli import session
     from tinyconv.errors import ArgumentError
+    from tinyconv.training.progress import verbosity
 
     choices = {
         "model": model, "data": data, "classes": classes.split(",") if classes else None, "batch_size": batch_size,
@@ -54,6 +55,7 @@ def train(
     given = {name: value for name, value in choices.items() if value is not None}
     if threads is not None:
         utils.set_threads(threads)
+    told = verbosity(0 if quiet else "auto" if verbose is None else verbose)
     if resume:
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -64,4 +66,4 @@ def train(
             given["data"] = DEFAULT_DATA
         recipe = session.plan(zoo.entry(model or DEFAULT_MODEL), given, epochs=epochs, backend=backend)
         training = session.start(recipe, run)
-    training.train(verbose=0 if quiet else "auto" if verbose is None else verbose)
+    training.train(verbose=told)

@@ -14,6 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from tinyconv import backends
 from tinyconv.errors import ModelFileError
 from tinyconv.models import Sequential
 from tinyconv.saving import hdf5, native, snapshot
@@ -52,6 +53,8 @@ def load_model(path: str | PathLike[str], *, backend: str | None = None) -> Sequ
 
 def load(path: str | PathLike[str], *, backend: str | None = None) -> tuple[Sequential, dict[str, Any]]:
     """Return the model as `load_model` does, and the `extra` that was saved with it."""
+    if backend is not None:
+        backends.get(backend)  # an unknown one is no fault of the file
     return snapshot.restore(*_read(Path(path)), str(path), backend)
 
 

@@ -81,9 +81,11 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """What `create` was told.  Raises ArgumentError when there is no run in the folder."""
         try:
-            config: dict[str, Any] = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
+            config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as problem:
             raise ArgumentError(f"{self.path} is not the folder of a run: it has no readable config.json.") from problem
+        if not isinstance(config, dict):
+            raise ArgumentError(f"{self.path} is not the folder of a run: its config.json holds no settings.")
         return config
 
     def callbacks(self, *others: Callback) -> list[Callback]:
