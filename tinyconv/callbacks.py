@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,11 @@ class CallbackList(Callback):
             callback.params = params
 
     def on_train_begin(self) -> None:
-        for callback in self.callbacks:
-            callback.on_train_begin()
+        with ExitStack() as begun:
+            for callback in self.callbacks:
+                callback.on_train_begin()
+                begun.callback(callback.on_train_end)
+            begun.pop_all()  # only if one cannot begin, the training ends here for those before it
 
     def on_train_end(self) -> None:
         for callback in self.callbacks:

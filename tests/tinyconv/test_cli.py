@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -384,3 +385,21 @@ def test_a_reader_that_goes_away_is_no_error():
     assert b"Broken pipe" not in process.stderr.read()
     process.stderr.close()
     process.wait()
+
+
+def test_a_killed_training_leaves_whole_files_and_says_how_to_go_on(tmp_path):
+    words = [sys.executable, "-m", "tinyconv", *QUICK, "--epochs", "100000", "--run", str(tmp_path / "mine")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT)
+    while not (tmp_path / "mine/checkpoints/last.safetensors").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.terminate()
+    out, err = process.communicate()
+    assert (process.returncode, err) == (130, "tinyconv: Interrupted.\n")
+    assert "tinyconv train --resume --run" in out
+    assert not list((tmp_path / "mine").rglob("*.tmp"))
+    assert RunFolder(tmp_path / "mine").resume().epoch >= 1
+
+
+def test_new_runs_get_folders_of_their_own():
+    assert [sources.new_run("net", "a/photos").name for _ in range(3)] == [f"net-photos-{n}" for n in (1, 2, 3)]

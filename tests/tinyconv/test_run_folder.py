@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tinyconv import lock
 from tinyconv.callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
 from tinyconv.errors import ArgumentError, ModelFileError
 from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten
@@ -199,12 +200,43 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     assert run.resume().epoch == 1
 
 
+def test_one_training_at_a_time(tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    make_model().fit(X, Y, epochs=2, callbacks=run.callbacks(), **OPTIONS)
+    log = (run.path / "log.jsonl").read_text()
+    resumed = run.resume()
+    with lock.exclusive(run.path), pytest.raises(ArgumentError, match="Another training is running in"):
+        resumed.model.fit(X, Y, epochs=3, initial_epoch=1, callbacks=resumed.callbacks, **OPTIONS)
+    assert (run.path / "log.jsonl").read_text() == log
+    resumed.model.fit(X, Y, epochs=3, initial_epoch=2, callbacks=resumed.callbacks, **OPTIONS)
+    assert len(log_of(run.path)) == 3
+
+
+def test_a_training_that_cannot_begin_leaves_the_folder_free(tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    with pytest.raises(ArgumentError, match="EarlyStopping watches") as kept:
+        make_model().fit(X, Y, callbacks=run.callbacks(EarlyStopping("nothing")), **OPTIONS)
+    make_model().fit(X, Y, callbacks=run.callbacks(), **OPTIONS)
+    assert kept.value is not None  # with its traceback, which holds the callbacks
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    make_model().fit(X, Y, callbacks=run.callbacks(), **OPTIONS)
+    half = run.last.with_name(".last.safetensors.0123456789ab.tmp")
+    half.write_bytes(b"half")
+    resumed = run.resume()
+    resumed.model.fit(X, Y, epochs=2, initial_epoch=1, callbacks=resumed.callbacks, **OPTIONS)
+    assert not half.exists()
+
+
 def test_finish_writes_results_and_pictures(tmp_path):
     run = RunFolder(tmp_path / "run").create({"seed": 3})
     model = make_model()
     history = model.fit(X, Y, epochs=2, callbacks=run.callbacks(), **OPTIONS)
     results = run.finish(model, history, X, Y, ["cat", "dog", "owl"])
-    names = sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
+    files = [path for path in run.path.rglob("*") if path.is_file() and path.name != lock.LOCK_FILE]
+    names = sorted(str(path.relative_to(run.path)) for path in files)
     assert names == [
         "checkpoints/best.safetensors", "checkpoints/last.safetensors", "classification-report.txt", "config.json",
         "confusion-matrix.png", "learning-curve.png", "log.jsonl", "misclassified.png", "model.safetensors",

@@ -104,11 +104,18 @@ def latest_run() -> Path:
 
 
 def new_run(model: str, data: str) -> Path:
-    """A folder for a new run: runs/<model>-<data>-<the first free number>."""
-    stem, number = f"{model}-{Path(data).name}", 1
-    while (RUNS / f"{stem}-{number}").exists():
-        number += 1
-    return RUNS / f"{stem}-{number}"
+    """A new folder for a run, runs/<model>-<data>-<number>: no other process gets the same."""
+    number = 1
+    while True:
+        folder = RUNS / f"{model}-{Path(data).name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError:
+            pass  # whoever writes into it will say what is wrong
+        return folder
 
 
 def load_data(

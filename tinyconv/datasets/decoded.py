@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyconv.datasets import lock
+from tinyconv import lock
 from tinyconv.datasets.dataset import Split
 from tinyconv.datasets.folders import cache_folder
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from tinyconv.datasets import lock, progress
+from tinyconv import lock
+from tinyconv.datasets import progress
 from tinyconv.datasets.folders import cache_folder, user_folder
 from tinyconv.errors import ArgumentError, DataError, DownloadError
 

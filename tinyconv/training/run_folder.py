@@ -21,11 +21,13 @@ Each file appears whole or not at all, so that a run killed at any moment can be
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from tinyconv import lock
 from tinyconv.callbacks import Callback, JSONLogger, Logs, Monitor, State
 from tinyconv.errors import ArgumentError, ModelFileError
 from tinyconv.models import Sequential
@@ -61,21 +63,23 @@ class RunFolder:
         Raises ArgumentError when there is something in the folder already, or nothing can be written there.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            occupied = any(self.path.iterdir())
+            self._check_empty()
+            with lock.exclusive(self.path):
+                self._check_empty()  # again: another process may have been quicker
+                self._write_json("config.json", dict(config or {}))
         except OSError as problem:
             raise ArgumentError(
                 f"The run folder {self.path} cannot be made ({problem.strerror}); choose another place."
             ) from problem
-        if occupied:
-            raise ArgumentError(
-                f"The run folder {self.path} is not empty; resume the run that is in it, or choose another folder."
-            )
-        try:
-            self._write_json("config.json", dict(config or {}))
         except ModelFileError as problem:
             raise ArgumentError(f"{problem} Choose another run folder.") from problem
         return self
+
+    def _check_empty(self) -> None:
+        if self.path.exists() and any(file.name != lock.LOCK_FILE for file in self.path.iterdir()):
+            raise ArgumentError(
+                f"The run folder {self.path} is not empty; resume the run that is in it, or choose another folder."
+            )
 
     @property
     def config(self) -> dict[str, Any]:
@@ -89,8 +93,8 @@ class RunFolder:
         return config
 
     def callbacks(self, *others: Callback) -> list[Callback]:
-        """`others`, and behind them those that write the log and the checkpoints, with what the others remember."""
-        return [*others, JSONLogger(self.path / "log.jsonl"), _Checkpoints(self, others)]
+        """`others`, and around them those that keep the folder to this training and write its log and checkpoints."""
+        return [_Alone(self.path), *others, JSONLogger(self.path / "log.jsonl"), _Checkpoints(self, others)]
 
     def resume(self, *others: Callback, backend: str | None = None) -> Resumed:
         """Return the run as it was after its last whole epoch.
@@ -155,6 +159,27 @@ class RunFolder:
     def _write_json(self, name: str, value: Any) -> None:
         with replacing_file(self.path / name) as temporary:
             temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+class _Alone(Callback):
+    """Lets one training at a time write into the folder, and removes what a killed one has left half-written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held = ExitStack()
+
+    def on_train_begin(self) -> None:
+        try:
+            self._held.enter_context(lock.exclusive(self.path, wait=False))
+        except BlockingIOError as problem:
+            raise ArgumentError(f"Another training is running in {self.path}: wait for it, or end it.") from problem
+        except OSError as problem:
+            raise ArgumentError(f"The run folder {self.path} cannot be written ({problem.strerror}).") from problem
+        for path in self.path.rglob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+    def on_train_end(self) -> None:
+        self._held.close()
 
 
 class _Checkpoints(Monitor):
