@@ -93,7 +93,7 @@ def _depth_blocks(depth: int, a_k: int) -> Array:
 
 
 @jit(inline=True)
-def _multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, c_off):
+def multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, c_off):
     """C[row:last, :used] = A[row:last] · b[:, first:first + used], K in blocks that stay in the L1 cache."""
     depth, width = b.shape
     flat = b.reshape(-1)
@@ -114,7 +114,7 @@ def _matmul(a, a_rows, a_k, starts, b, c, c_rows, rows, columns, bias):
         row = task % row_blocks * BLOCK_ROWS
         last = min(row + BLOCK_ROWS, rows)
         used = min(full, columns - first)
-        _multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, first)
+        multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, first)
         if len(bias):
             some = bias[first : first + used]
             for i in range(row, last):
@@ -132,7 +132,7 @@ def _matmul_transposed(a, a_rows, a_k, starts, b, c_rows, scratch, out):
         row = block * BLOCK_ROWS
         last = min(row + BLOCK_ROWS, rows)
         for first in range(0, columns, full):
-            _multiply_block(
+            multiply_block(
                 a, a_rows[row:], 0, last - row, starts, a_k, b, first, min(full, columns - first), c, c_rows, first
             )
         for j in range(columns):

@@ -2,19 +2,23 @@
 
     implementation("conv2d", "im2col")      one rung, by name
     choose("conv2d", "numba")               the rung a backend uses
+    choose("conv2d", "numba", shape)        the one that it uses for that shape: see `costs`
 
 A rung is imported when it is first asked for, so that NumPy users never load Numba.  A rung listed here that this
 machine cannot load (no CuPy, no GPU) raises where it is asked for, with what is missing.
 """
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
+
+from . import costs
 
 BACKENDS = ("numpy", "numba", "cupy")
 
 # Rungs of each operation, from the definition upwards.
 RUNGS: dict[str, tuple[str, ...]] = {
-    "conv2d": ("naive", "im2col", "direct"),
+    "conv2d": ("naive", "im2col", "blocked", "direct", "winograd"),
     "maxpool2d": ("definition", "parallel"),
     "avgpool2d": ("definition", "parallel"),
     "dense": ("definition", "parallel"),
@@ -29,7 +33,7 @@ RUNGS: dict[str, tuple[str, ...]] = {
     "philox": ("definition", "parallel"),
     "adam": ("definition", "parallel"),
     "sgd": ("definition", "parallel"),
-    "conv_relu_maxpool": ("definition", "direct"),
+    "conv_relu_maxpool": ("definition", "direct", "winograd"),
 }
 OPERATIONS = tuple(RUNGS)
 
@@ -53,13 +57,19 @@ def implementation(operation: str, rung: str) -> ModuleType:
     return import_module(f"{__package__}.{operation}.{rung}")
 
 
-def default_rung(operation: str, backend: str) -> str:
-    """The name of the rung that `backend` uses for `operation`."""
+def default_rung(operation: str, backend: str, shape: costs.Convolution | None = None) -> str:
+    """The name of the rung that `backend` uses for `operation`: for a convolution of known shape, the fastest."""
     if backend not in BACKENDS:
         raise ValueError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}.")
+    if backend == "numba" and shape is not None:
+        return costs.cheapest(RUNGS[operation], shape)
     return _EXCEPTIONS.get((backend, operation), _DEFAULT_RUNG[backend])
 
 
-def choose(operation: str, backend: str) -> ModuleType:
-    """Return the rung of `operation` that `backend` uses."""
-    return implementation(operation, default_rung(operation, backend))
+@cache
+def choose(operation: str, backend: str, shape: costs.Convolution | None = None) -> ModuleType:
+    """Return the rung of `operation` that `backend` uses: for a convolution of known shape, the fastest.
+
+    Which one that is depends on the shape and on the CPU's vector registers only (see `costs`).
+    """
+    return implementation(operation, default_rung(operation, backend, shape))

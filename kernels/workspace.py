@@ -35,7 +35,7 @@ class Workspace:
         size = prod(shape)
         memory = self._memory.get((name, dtype))
         if memory is None or memory.size < size:
-            memory = self._memory[name, dtype] = np.empty(size, dtype)
+            memory = self._memory[name, dtype] = _aligned(size, dtype)
             for stale in [key for key in self._views if key[0] == name and key[2] == dtype]:
                 del self._views[stale]
         return memory[:size].reshape(shape)
@@ -48,6 +48,13 @@ class Workspace:
     def nbytes(self) -> int:
         """Bytes held now."""
         return sum(memory.nbytes for memory in self._memory.values())
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """An uninitialised array (size,) that starts at a cache line, so that no vector of 64 bytes lies across two."""
+    memory = np.empty(size * dtype.itemsize + 63, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 def ensure(out: Array | None, shape: Sequence[int], dtype: Any) -> Array:

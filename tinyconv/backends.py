@@ -14,6 +14,7 @@ from typing import Any
 
 from tinyconv.errors import ArgumentError, BackendError
 from tinyconv.kernels import contract, registry
+from tinyconv.kernels.costs import Convolution
 from tinyconv.naming import suggestion
 
 DEFAULT = "numba"
@@ -48,6 +49,10 @@ class Backend:
         module = registry.choose(operation, self.name)
         setattr(self, operation, module)  # found as a plain attribute from now on
         return module
+
+    def choose(self, operation: str, shape: Convolution) -> ModuleType:
+        """The rung of `operation` for a convolution of this shape."""
+        return registry.choose(operation, self.name, shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle and copy: the name says all."""

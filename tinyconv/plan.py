@@ -25,7 +25,7 @@ import numpy as np
 
 from tinyconv.backends import Backend
 from tinyconv.errors import ShapeError, StateError
-from tinyconv.kernels import registry
+from tinyconv.kernels import contract, registry
 from tinyconv.kernels.contract import winner_dtype
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.layers.activated import ActivatedLayer
@@ -42,12 +42,17 @@ class ConvReluMaxPool:
     def __init__(self, conv: Conv2D, pool: MaxPooling2D, workspace: Workspace) -> None:
         self.conv, self.pool, self.workspace = conv, pool, workspace
 
+    @property
+    def operation(self) -> contract.ConvReluMaxPool:
+        """The backend's rung for the convolution's shape."""
+        return self.conv.backend.choose("conv_relu_maxpool", self.conv.convolution)
+
     def forward(self, x: Array, training: bool) -> Array:
         """Return the pooled image (n, ph, pw, filters) for x (n, h, w, channels)."""
         conv, pool = self.conv, self.pool
         self._x = x
         y_shape = (len(x), *pool.output_shape)
-        self._y, self._winners = conv.backend.conv_relu_maxpool.forward(
+        self._y, self._winners = self.operation.forward(
             x, conv.kernel.value, None if conv.bias is None else conv.bias.value, pool.pool_size, **self._windows(),
             out=pool.buffer("y", y_shape), winners=pool.buffer("winners", y_shape, winner_dtype(pool.pool_size)),
             workspace=self.workspace,
@@ -59,7 +64,7 @@ class ConvReluMaxPool:
         conv, pool = self.conv, self.pool
         need_dx = conv.needs_input_gradient
         dx = conv.buffer("dx", self._x.shape) if need_dx else None
-        conv.backend.conv_relu_maxpool.backward(
+        self.operation.backward(
             dy, self._y, self._winners, self._x, conv.kernel.value, pool.pool_size, **self._windows(), need_dx=need_dx,
             out=(dx, *conv.weight_gradients()), workspace=self.workspace,
         )

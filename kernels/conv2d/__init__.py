@@ -1,1 +1,8 @@
-"""Convolution, as a staircase: naive.py (loops), im2col.py (one matrix product), direct.py (without the buffer)."""
+"""Convolution, as a staircase: every rung computes `contract.Conv2D`.
+
+    naive.py      loops
+    im2col.py     one matrix product
+    blocked.py    the same, compiled, in pieces that stay in the cache
+    direct.py     the same without copying the windows
+    winograd.py   fewer multiplications, for 3×3 kernels
+"""

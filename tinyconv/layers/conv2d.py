@@ -5,6 +5,8 @@ from typing import Any
 
 from tinyconv import checks, initializers, regularizers
 from tinyconv.errors import ArgumentError, ShapeError
+from tinyconv.kernels import contract
+from tinyconv.kernels.costs import Convolution
 from tinyconv.kernels.geometry import Padding, PaddingLike, Pair, output_sizes, pair, resolve_padding
 from tinyconv.layers.activated import ActivatedLayer
 from tinyconv.layers.activations import ActivationFunction
@@ -78,23 +80,30 @@ class Conv2D(ActivatedLayer):
         self.windows: dict[str, Any] = {
             "strides": self.strides, "padding": self.resolve_padding(input_shape), "dilation": self.dilation_rate
         }
+        h, w, c = input_shape
+        self.convolution = Convolution((h, w, c), self.kernel.value.shape, dtype=self.dtype, **self.windows)
+
+    @property
+    def operation(self) -> contract.Conv2D:
+        """The backend's rung for this shape."""
+        return self.backend.choose("conv2d", self.convolution)
 
     def forward_logits(self, x: Array) -> Array:
         """Return the convolution (n, oh, ow, filters) of x (n, h, w, channels), with the bias."""
         self._x = x
-        return self.backend.conv2d.forward(
+        return self.operation.forward(
             x, self.kernel.value, None if self.bias is None else self.bias.value, **self.windows,
             out=self.buffer("z", (len(x), *self.output_shape)), workspace=self.workspace,
         )
 
     def backward_logits(self, dz: Array) -> Array | None:
         """Return dx (n, h, w, channels) for dz (n, oh, ow, filters), and overwrite kernel and bias gradients."""
-        self.backend.conv2d.backward_weights(
+        self.operation.backward_weights(
             self._x, dz, self.kernel.value.shape, **self.windows, out=self.weight_gradients(), workspace=self.workspace
         )
         if not self.needs_input_gradient:
             return None
-        return self.backend.conv2d.backward_input(
+        return self.operation.backward_input(
             dz, self.kernel.value, self._x.shape, **self.windows,
             out=self.buffer("dx", self._x.shape), workspace=self.workspace,
         )
