@@ -178,19 +178,20 @@ def test_kernel_larger_than_the_padded_image(rung):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_direct_has_the_same_bits_for_any_number_of_threads(dtype):
-    direct = registry.implementation("conv2d", "direct")
-    x, w, b, dy, keywords = arguments(((9, 8), (3, 3), (1, 1), ((1, 1), (0, 1)), (1, 1)), (5, 33), 21, dtype)
+@pytest.mark.parametrize("name", ["blocked", "direct", "winograd"])
+def test_same_bits_for_any_number_of_threads(name, dtype):
+    rung, filters = registry.implementation("conv2d", name), 32 if name == "winograd" else 33
+    x, w, b, dy, keywords = arguments(((9, 8), (3, 3), (1, 1), ((1, 1), (0, 1)), (1, 1)), (16, filters), 21, dtype)
     results, available = [], numba.get_num_threads()
     try:
         for threads in range(1, available + 1):
             numba.set_num_threads(threads)
             results.append(
                 [
-                    direct.forward(x, w, b, **keywords), direct.backward_input(dy, w, x.shape, **keywords),
-                    *direct.backward_weights(x, dy, w.shape, **keywords),
+                    rung.forward(x, w, b, **keywords), rung.backward_input(dy, w, x.shape, **keywords),
+                    *rung.backward_weights(x, dy, w.shape, **keywords),
                 ]
-            )
+            )  # fmt: skip
     finally:
         numba.set_num_threads(available)
     for other in results[1:]:

@@ -1,4 +1,4 @@
-"""Same bits for 1, 2 and 3 threads: the parallel poolings, activations, losses and batch normalisation."""
+"""Same bits for 1, 2 and 3 threads: convolutions, poolings, activations, losses and batch normalisation."""
 
 import os
 import subprocess
@@ -20,7 +20,25 @@ gamma, beta = random.standard_normal((2, 24)).astype(np.float32)
 logits = random.standard_normal((1000, 13)).astype(np.float32)
 labels = random.integers(0, 13, 1000)
 
+image = random.standard_normal((21, 13, 12, 16)).astype(np.float32)
+w = random.standard_normal((3, 3, 16, 32)).astype(np.float32)
+b = random.standard_normal(32).astype(np.float32)
+dz = random.standard_normal((21, 13, 10, 32)).astype(np.float32)
+conv = {"strides": (1, 1), "padding": ((1, 1), (0, 0)), "dilation": (1, 1)}
+pool = {"pool_strides": (2, 2), "pool_padding": ((0, 0), (0, 0))}
+
 def results():
+    for name in ("blocked", "direct", "winograd"):
+        conv2d = implementation("conv2d", name)
+        yield conv2d.forward(image, w, b, **conv)
+        yield conv2d.backward_input(dz, w, image.shape, **conv)
+        yield from conv2d.backward_weights(image, dz, w.shape, **conv)
+    for name in ("direct", "winograd"):
+        block = implementation("conv_relu_maxpool", name)
+        y, winners = block.forward(image, w, b, (2, 2), **conv, **pool)
+        yield y
+        yield winners
+        yield from block.backward(np.cos(y), y, winners, image, w, (2, 2), **conv, **pool)
     yield from (pooled := rung("maxpool2d").forward(x, (3, 2), strides=(1, 2)))
     yield rung("maxpool2d").backward(*pooled, x.shape, (3, 2), strides=(1, 2))
     yield (mean := rung("avgpool2d").forward(x, (3, 2), strides=(1, 2)))
@@ -45,5 +63,6 @@ def test_same_bits_for_any_number_of_threads():
     run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     one, two, three = (line.split() for line in run.stdout.splitlines())
-    assert len(set(one)) == 25  # as many results, no two alike
+    assert len(one) == 25 + 3 * 4 + 2 * 5
+    assert len(set(one)) > 40  # hardly two alike
     assert one == two == three
