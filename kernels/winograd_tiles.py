@@ -10,9 +10,7 @@ the image goes through `edge`, room for one tile: what lies outside is read as z
 
 from .jit import jit
 from .microkernel import VECTOR_BYTES
-from .winograd_transforms import transforms
-
-_2, _4 = transforms(2), transforms(4)
+from .winograd_transforms import F2, F4
 
 
 def _reader(two, four, inputs):
@@ -93,5 +91,5 @@ def paste(tile, image, h, w, c, i, j, size, add):
                 target[k] = source[k]
 
 
-read_x, read_dy = _reader(_2.x, _4.x, True), _reader(_2.dy, _4.dy, False)
-write_y, write_dx = _writer(_2.y, _4.y, False), _writer(_2.dx, _4.dx, True)
+read_x, read_dy = _reader(F2.x, F4.x, True), _reader(F2.dy, F4.dy, False)
+write_y, write_dx = _writer(F2.y, F4.y, False), _writer(F2.dx, F4.dx, True)

@@ -166,7 +166,7 @@ class Transforms(NamedTuple):
     dw: Callable[..., None]  # Gᵀ dU G
 
 
-def transforms(m: int) -> Transforms:
+def _transforms(m: int) -> Transforms:
     """The transforms for tiles of m × m outputs."""
     a, g, b = matrices(POINTS[m])
     a_factors, g_factors, b_factors = butterflies(a), butterflies(g), butterflies(b.T)
@@ -178,3 +178,6 @@ def transforms(m: int) -> Transforms:
         dx=tile_transform(transposed(b_factors), plus=True),
         dw=tile_transform(transposed(g_factors)),
     )
+
+
+F2, F4 = _transforms(2), _transforms(4)

@@ -50,7 +50,7 @@ from ..jit import jit
 from ..matmul import BLOCK_DEPTH, lanes, offsets
 from ..microkernel import MAX_VECTORS, VECTOR_BYTES, product
 from ..winograd_tiles import read_dy, read_x, write_dx, write_y
-from ..winograd_transforms import transforms
+from ..winograd_transforms import F2, F4
 from ..workspace import Workspace, ensure
 from . import direct
 
@@ -59,7 +59,7 @@ Array = np.ndarray[Any, Any]
 BLOCK_TILES = 48  # about: 8 tiles of the micro-kernel, whose slabs for 64 channels and filters take 0.9 MB
 CHUNK_BYTES = 8 * 2**20  # what the slabs of the weight gradient may take
 
-_w_2, _w_4, _dw_2, _dw_4 = transforms(2).w, transforms(4).w, transforms(2).dw, transforms(4).dw
+_w_2, _w_4, _dw_2, _dw_4 = F2.w, F4.w, F2.dw, F4.dw  # names, as Numba wants them
 
 
 class Tiling(NamedTuple):
@@ -177,30 +177,28 @@ class WeightSums:
 
     def __init__(self, t: Tiling, n: int, dtype: Any, workspace: Workspace) -> None:
         self.t = t
-        c, f = t.c, t.f
         per_image = t.th * t.tw
-        bytes_per_image = (t.m + 2) ** 2 * per_image * (c + f) * np.dtype(dtype).itemsize
+        bytes_per_image = (t.m + 2) ** 2 * per_image * (t.c + t.f) * np.dtype(dtype).itemsize
         count = -(-n // max(1, CHUNK_BYTES // bytes_per_image))
         self.chunks = [(n * k // count, n * (k + 1) // count) for k in range(count)]
         tiles = -(-n // count) * per_image
-        self.v = slabs("winograd/all v", t.m, tiles * c, dtype, workspace)  # V of a chunk
-        self.products = slabs("winograd/all m", t.m, tiles * f, dtype, workspace)  # dM of a chunk
-        self.rows = offsets(tiles, f)  # where each tile starts in dM[ξ]
-        self.du = slabs("winograd/du", t.m, c * f, dtype, workspace)
-        self.db = workspace.array("winograd/db", (n, f), dtype)  # Σ dy of each image
+        self.v = slabs("winograd/all v", t.m, tiles * t.c, dtype, workspace)  # V of a chunk
+        self.products = slabs("winograd/all m", t.m, tiles * t.f, dtype, workspace)  # dM of a chunk
+        self.rows = offsets(tiles, t.f)  # where each tile starts in dM[ξ]
+        self.du = slabs("winograd/du", t.m, t.c * t.f, dtype, workspace)
+        self.db = workspace.array("winograd/db", (n, t.f), dtype)  # Σ dy of each image
 
     def add(self, first: int, last: int) -> None:
         """dU += Vᵀ · dM for a chunk, images `first` to `last`, whose slabs have been filled."""
-        c, f = self.t.c, self.t.f
-        tiles = (last - first) * self.t.th * self.t.tw
+        t, tiles = self.t, (last - first) * self.t.th * self.t.tw
         _add_products(
-            self.v, self.products, tiles, c, f, offsets(c, 1), offsets(1, 0), self.du, offsets(c, f), first > 0
-        )
+            self.v, self.products, tiles, t.c, t.f, offsets(t.c, 1), offsets(1, 0), self.du, offsets(t.c, t.f),
+            first > 0,
+        )  # fmt: skip
 
     def finish(self, dw: Array, db: Array) -> None:
         """dw = Gᵀ dU G, and db."""
-        c, f = dw.shape[2:]
-        _transform_sums(self.du, c, f, self.t.m, self.db, dw.reshape(-1), db)
+        _transform_sums(self.du, self.t.c, self.t.f, self.t.m, self.db, dw.reshape(-1), db)
 
 
 def slabs(name: str, m: int, size: int, dtype: Any, workspace: Workspace, copies: int | None = None) -> Array:
@@ -214,11 +212,11 @@ def slabs(name: str, m: int, size: int, dtype: Any, workspace: Workspace, copies
 
 def block_scratch(t: Tiling, dtype: Any, workspace: Workspace) -> tuple[Array, Array, Array]:
     """For each thread: slabs for V and for M of a block, and one tile for the image's edge."""
-    c, f = t.c, t.f
+    copies, tiles = threads.maximum(), t.rows * t.tw
     return (
-        slabs("winograd/v", t.m, t.rows * t.tw * c, dtype, workspace, copies=threads.maximum()),
-        slabs("winograd/m", t.m, t.rows * t.tw * f, dtype, workspace, copies=threads.maximum()),
-        workspace.array("winograd/edge", (threads.maximum(), (t.m + 2) ** 2 * max(c, f)), dtype),
+        slabs("winograd/v", t.m, tiles * t.c, dtype, workspace, copies),
+        slabs("winograd/m", t.m, tiles * t.f, dtype, workspace, copies),
+        workspace.array("winograd/edge", (copies, (t.m + 2) ** 2 * max(t.c, t.f)), dtype),
     )
 
 
