@@ -1,4 +1,4 @@
-"""tinyconv and its kernels/ folder are found whichever way tinyconv is there, and importing it stays quick."""
+"""tinyconv, its kernels/ and its benchmarks/ are found whichever way tinyconv is there; importing it stays quick."""
 
 import configparser
 import os
@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-WHERE = "import tinyconv.kernels.contract as c, tinyconv, pathlib; print(pathlib.Path(c.__file__).resolve())"
+WHERE = """
+import pathlib, tinyconv.kernels.contract, tinyconv.benchmarks.measure
+for module in (tinyconv.kernels.contract, tinyconv.benchmarks.measure):
+    print(pathlib.Path(module.__file__).resolve())
+"""
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -46,7 +50,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, so that building leaves nothing in the real one."""
     copy = tmp_path_factory.mktemp("checkout") / "tinyconv-checkout"
     copy.mkdir()
-    for name in ("tinyconv", "kernels"):
+    for name in ("tinyconv", "kernels", "benchmarks"):
         shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, copy / name)
@@ -75,28 +79,40 @@ def editable(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
     return python
 
 
+def found(python: Path, cwd: Path) -> list[Path]:
+    """Where the kernels and the benchmarks come from."""
+    return [Path(line) for line in run(python, "-c", WHERE, cwd=cwd).splitlines()]
+
+
+def in_checkout(source: Path) -> list[Path]:
+    return [source / "kernels" / "contract.py", source / "benchmarks" / "measure.py"]
+
+
 def test_bare_checkout(bare: Path, source: Path) -> None:
-    assert run(bare, "-c", WHERE, cwd=source) == str(source / "kernels" / "contract.py")
+    assert found(bare, source) == in_checkout(source)
 
 
 def test_editable(editable: Path, source: Path, tmp_path: Path) -> None:
-    assert run(editable, "-c", WHERE, cwd=tmp_path) == str(source / "kernels" / "contract.py")
+    assert found(editable, tmp_path) == in_checkout(source)
 
 
 def test_installed(installed: Path, tmp_path: Path) -> None:
-    found = Path(run(installed, "-c", WHERE, cwd=tmp_path))
-    assert found.parts[-4:] == ("site-packages", "tinyconv", "kernels", "contract.py")
+    assert [path.parts[-4:] for path in found(installed, tmp_path)] == [
+        ("site-packages", "tinyconv", "kernels", "contract.py"),
+        ("site-packages", "tinyconv", "benchmarks", "measure.py"),
+    ]
 
 
 def test_installed_while_standing_in_the_checkout(installed: Path, source: Path) -> None:
-    assert run(installed, "-c", WHERE, cwd=source) == str(source / "kernels" / "contract.py")
+    assert found(installed, source) == in_checkout(source)
 
 
 def test_installed_has_everything(installed: Path, source: Path, tmp_path: Path) -> None:
-    """Every file of the two packages arrives, and so does the command."""
+    """Every file of the packages arrives, and so does the command."""
     root = Path(run(installed, "-c", "import tinyconv; print(tinyconv.__path__[0])", cwd=tmp_path))
     expected = {path.relative_to(source / "tinyconv") for path in (source / "tinyconv").rglob("*") if path.is_file()}
     expected |= {path.relative_to(source) for path in (source / "kernels").rglob("*") if path.is_file()}
+    expected |= {path.relative_to(source) for path in (source / "benchmarks").rglob("*.py")}
     missing = {path for path in expected if not (root / path).is_file()}
     assert not missing
     command = installed.parent / "tinyconv"
@@ -107,9 +123,13 @@ def test_setup_lists_every_package() -> None:
     setup = configparser.ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")
     listed = set(setup["options"]["packages"].split())
-    sources = [source for name in ("tinyconv", "kernels") for source in (CHECKOUT / name).rglob("*.py")]
-    folders = {source.parent.relative_to(CHECKOUT) for source in sources}
-    assert listed == {".".join(folder.parts).replace("kernels", "tinyconv.kernels", 1) for folder in folders}
+    inside = {source.parent.relative_to(CHECKOUT) for source in (CHECKOUT / "tinyconv").rglob("*.py")}
+    beside = {
+        Path("tinyconv", source.parent.relative_to(CHECKOUT))
+        for name in ("kernels", "benchmarks")
+        for source in (CHECKOUT / name).rglob("*.py")
+    }
+    assert listed == {".".join(folder.parts) for folder in inside | beside}
 
 
 HEAVY = ("numba", "matplotlib", "sklearn", "rich", "typer", "pooch", "h5py", "torch", "scipy", "PIL")

@@ -65,7 +65,7 @@ def processor() -> list[Finding]:
     features = binding.get_host_cpu_features()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
-        Finding("processor", "name", f"{_cpu_name()} (LLVM calls it {binding.get_host_cpu_name()})"),
+        Finding("processor", "name", f"{cpu_name()} (LLVM calls it {binding.get_host_cpu_name()})"),
         Finding("processor", "cores", f"{usable} usable of {os.cpu_count()}"),
         Finding("processor", "vectors", " ".join(name for name in CPU_FEATURES if features.get(name)) or "none known"),
     ]
@@ -180,7 +180,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """What the machine calls its CPU."""
     info = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None

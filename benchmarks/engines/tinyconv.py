@@ -1,0 +1,88 @@
+"""tinyconv in its own process: the loop of `tinyconv.training.loop`, in pieces that can be timed."""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from tinyconv import __version__, random
+from tinyconv.models import Sequential
+from tinyconv.training.data import Gatherer
+
+from ..machine import versions as packages
+from .job import Array, Job, Passes, Steps
+from .record import Trial
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    return {"tinyconv": __version__, **packages(("numpy", "numba", "llvmlite"))}
+
+
+class Training(Steps):
+    """See `engines`; `backend` and `fuse` as for `Sequential`."""
+
+    def __init__(self, *, backend: str = "numba", fuse: bool = True, warm: bool = True, **job: Any) -> None:
+        given = Job(**job)
+        self.batch = given.batch
+        self.model = given.model(backend=backend, fuse=fuse)
+        x, y = given.data(self.model.input_shape[1:])
+        self._images, self._labels = Gatherer(x, self.batch, x.dtype), Gatherer(y, self.batch, y.dtype)
+        self._rows = _endless_rows(len(x), self.batch)
+        if warm:
+            self.warm_up()
+
+    def steps(self, count: int) -> tuple[int, float, float]:
+        begin = perf_counter()
+        for _ in range(count):
+            rows = next(self._rows)
+            loss = self.model.train_on_batch(self._images.gather(rows), self._labels.gather(rows))[0]
+        return count, perf_counter() - begin, loss
+
+
+class Prediction(Passes):
+    """See `engines`."""
+
+    def __init__(self, *, chunks: list[int], backend: str = "numba", fuse: bool = True, **job: Any) -> None:
+        given = Job(**job)
+        self.model = given.model(backend=backend, fuse=fuse)
+        self.x, _ = given.data(self.model.input_shape[1:])
+        self.choose_chunk(chunks)
+
+    def predict(self, chunk: int) -> Array:
+        return self.model.predict(self.x, batch_size=chunk)
+
+
+class Record(Trial):
+    """See `engines`."""
+
+    def __init__(self, *, backend: str = "numba", fuse: bool = True, **trial: Any) -> None:
+        self._backend, self._fuse = backend, fuse
+        super().__init__(**trial)
+
+    def get_ready(self) -> None:
+        model = self._model(seed=0)
+        some = 2 * self.recipe.batch_size
+        model.fit(self.x[:some], self.y[:some], batch_size=self.recipe.batch_size, verbose=0)
+        model.predict(self.x_test[:some])
+
+    def train(self, seed: int) -> tuple[float, float]:
+        model = self._model(seed)
+        begin = perf_counter()
+        model.fit(self.x, self.y, batch_size=self.recipe.batch_size, epochs=self.recipe.epochs, verbose=0)
+        seconds = perf_counter() - begin
+        return seconds, float(np.mean(model.predict(self.x_test).argmax(axis=1) == self.y_test))
+
+    def _model(self, seed: int) -> Sequential:
+        return self.recipe.model(self.image_shape, seed=seed, backend=self._backend, fuse=self._fuse)
+
+
+def _endless_rows(samples: int, batch: int) -> Iterator[Array]:
+    """Rows of one batch after the other, all full, in a new order each epoch."""
+    epoch = 0
+    while True:
+        order = random.permutation(random.key(0, "shuffle", epoch), samples)
+        for start in range(0, samples - batch + 1, batch):
+            yield order[start : start + batch]
+        epoch += 1
