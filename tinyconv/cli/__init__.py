@@ -1,4 +1,4 @@
-"""The command `tinyconv`: train, evaluate, predict, summary, gradcheck, data, plot, convdemo, zoo, lab, doctor.
+"""The command `tinyconv`: train, evaluate, predict, summary, gradcheck, data, plot, convdemo, zoo, lab, bench, doctor.
 
 One file each.  What a command needs is imported when it runs, so that `tinyconv --help` is quick.
 """

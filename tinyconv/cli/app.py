@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from tinyconv import __version__
-from tinyconv.cli import convdemo, data, doctor, evaluate, gradcheck, lab, plot, predict, summary, train, zoo
+from tinyconv.cli import bench, convdemo, data, doctor, evaluate, gradcheck, lab, plot, predict, summary, train, zoo
 from tinyconv.errors import TinyconvError
 
 FAILURE, INTERRUPTED = 1, 130
@@ -77,4 +77,5 @@ app.add_typer(plot.app, name="plot")
 app.command()(convdemo.convdemo)
 app.command()(zoo.zoo)
 app.add_typer(lab.app, name="lab")
+app.add_typer(bench.app, name="bench")
 app.command()(doctor.doctor)

@@ -1,0 +1,56 @@
+"""A contestant made for tests: an engine that answers what its process looks like, and fails in every way."""
+
+from pathlib import Path
+
+import pytest
+
+from tinyconv.benchmarks import contestants
+from tinyconv.benchmarks.contestants import Contestant
+
+ENGINE = '''
+import os, sys, time
+
+def versions():
+    return {"engine": "1.0"}
+
+class Training:
+    def __init__(self, speed=1.0, fails_in=None):
+        if speed < 0:
+            raise ValueError("speed is negative\\nand more that no table needs")
+        self.speed, self.turns, self.fails_in = speed, 0, fails_in
+        print("frameworks print what they want")
+
+    def environment(self, name):
+        return os.environ.get(name)
+
+    def processors(self):
+        return len(os.sched_getaffinity(0))
+
+    def sleep(self):
+        time.sleep(60)
+
+    def leave(self):
+        print("the last words", file=sys.stderr)
+        os._exit(3)
+
+    def turn(self, **arguments):
+        self.turns += 1
+        if self.turns == self.fails_in:
+            raise RuntimeError("out of luck")
+        return {"samples_per_second": self.speed * self.turns, "loss": 1.0}
+'''
+
+
+@pytest.fixture
+def engine_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the contestants' import path with the engine above as `fake.engine`."""
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / "__init__.py").touch()
+    (tmp_path / "fake" / "engine.py").write_text(ENGINE)
+    monkeypatch.setattr(contestants, "ENGINES", "fake")
+    return tmp_path
+
+
+@pytest.fixture
+def contestant(engine_path: Path) -> Contestant:
+    return Contestant("fake", "Fake", "engine", environment={"PYTHONPATH": str(engine_path)})
