@@ -364,7 +364,9 @@ class JSONLogger(Callback):
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        from tinyconv.saving.atomic import writing
+
         numbers = {name: value if math.isfinite(value) else None for name, value in logs.items()}
         seconds = round(time.perf_counter() - self._began, 3)
-        with self.path.open("a", encoding="utf-8") as log:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"epoch": epoch + 1, "seconds": seconds, **numbers}) + "\n")

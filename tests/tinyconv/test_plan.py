@@ -277,3 +277,19 @@ def test_batches_of_every_size_agree(backend):
     whole = model.predict_on_batch(x)
     parts = [model.predict_on_batch(x[i : i + 3]) for i in (0, 3, 6)]  # kept while the plan's memory is used again
     assert_allclose(np.concatenate(parts), whole, rtol=1e-12)
+
+
+def test_a_layer_may_be_called_like_a_kernel():
+    """The plan keeps the memory of layers and the scratch memory of kernels by name, in one place."""
+    models = []
+    for name in ("conv_relu_maxpool", "other"):
+        rows = [
+            Conv2D(4, 3, activation="relu"), MaxPooling2D(), Conv2D(4, 3, padding="same", activation="relu", name=name),
+            MaxPooling2D(), Flatten(), Dense(3, activation="softmax"),
+        ]
+        models.append(build(rows, backend="numba", dtype="float32"))
+    models[1].set_weights(models[0].get_weights())
+    for model in models:
+        model.train_on_batch(images(), np.eye(3)[[0, 1, 2, 0, 1, 2]])
+    for mine, other in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        assert_array_equal(mine, other)

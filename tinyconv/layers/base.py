@@ -152,7 +152,7 @@ class Layer:
         dtype = self.dtype if dtype is None else dtype
         if self.workspace is None:
             return np.empty(shape, dtype)
-        return self.workspace.array(f"{self.name}/{name}", shape, dtype)
+        return self.workspace.array(f"layer/{self.name}/{name}", shape, dtype)  # kernels use other first words
 
     def over(self, dy: Array) -> Array | None:
         """`out` for a gradient of dy's shape: dy itself under a plan, where nobody reads it again, else new memory."""

@@ -17,7 +17,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
     Folders above `path` are made.  Raises ModelFileError, with the system's reason, when `path` cannot be written.
     """
     temporary = _beside(path)
-    with _sentence(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -35,7 +35,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises ModelFileError as `replacing_file` does.
     """
     temporary, old = _beside(path), _beside(path)
-    with _sentence(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.mkdir()
@@ -73,7 +73,8 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def _sentence(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says while something writes to `path` into a ModelFileError."""
     try:
         yield
     except OSError as problem:

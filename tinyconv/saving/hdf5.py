@@ -389,7 +389,10 @@ def _sentence(path: Path) -> Iterator[None]:
     try:
         yield
     except (TinyconvError, AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as problem:
-        reason = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem).rstrip(".")
-        raise ModelFileError(f"{path} is not a model that tinyconv can load: {reason}.") from problem
+        reason = str(problem.args[0] if isinstance(problem, KeyError) else problem).rstrip(".")
+        missing = isinstance(problem, KeyError) and " " not in reason  # a name; h5py puts whole sentences there, too
+        raise ModelFileError(
+            f"{path} is not a model that tinyconv can load: {reason}{' is missing' if missing else ''}."
+        ) from problem
     except OSError as problem:
         raise ModelFileError(f"{path} is damaged: h5py cannot read it ({problem}).") from problem
