@@ -60,10 +60,11 @@ def run(
 
     def read() -> None:
         assert process.stdout is not None
-        while (some := os.read(process.stdout.fileno(), 1 << 16)) and len(printed) <= PRINTED_BYTES:
-            printed.extend(some)
-        if len(printed) > PRINTED_BYTES:
-            _kill(process)
+        with process.stdout as pipe:
+            while (some := os.read(pipe.fileno(), 1 << 16)) and len(printed) <= PRINTED_BYTES:
+                printed.extend(some)
+            if len(printed) > PRINTED_BYTES:
+                _kill(process)  # before the pipe breaks, which it would notice
 
     reader = Thread(target=read, daemon=True)
     reader.start()

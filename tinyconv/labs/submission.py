@@ -28,7 +28,7 @@ REPORT_BYTES = 1 << 20
 SENTENCE = 1000  # characters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What one case came to: results, or a problem; and the names of the arguments that the function changed."""
 

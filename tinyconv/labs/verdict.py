@@ -10,7 +10,7 @@ from tinyconv.labs.submission import Outcome
 NOT_RUN = "not run"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdict:
     """What is wrong with one case, if anything.
 

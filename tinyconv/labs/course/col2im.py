@@ -62,6 +62,12 @@ LAB = Lab(
         mistake(
             "Your windows overwrite each other where they overlap: add them, with +=.", ("+= windows", "= windows")
         ),
+        mistake(  # the same, going through the kernel and not through the windows
+            "Your windows overwrite each other where they overlap: add them, with +=.",
+            ("+= windows", "= windows"),
+            ("in range(oh)", "in reversed(range(oh))"),
+            ("in range(ow)", "in reversed(range(ow))"),
+        ),
         mistake(
             "You forgot the strides: window i starts at row i·sh, window j at column j·sw.",
             ("top, left = i * sh, j * sw", "top, left = i, j"),

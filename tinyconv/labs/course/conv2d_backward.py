@@ -79,6 +79,12 @@ LAB = Lab(
             "The windows overwrite each other in your dx where they overlap: add them, with +=.",
             ("+= dy @ w[p, q].T", "= dy @ w[p, q].T"),
         ),
+        mistake(  # the same, going through the windows and not through the kernel
+            "The windows overwrite each other in your dx where they overlap: add them, with +=.",
+            ("+= dy @ w[p, q].T", "= dy @ w[p, q].T"),
+            ("in range(kh)", "in reversed(range(kh))"),
+            ("in range(kw)", "in reversed(range(kw))"),
+        ),
         mistake(
             "You forgot the strides: output pixel (i, j) belongs to the window at row i·sh and column j·sw.",
             (SLICES, "slice(p, p + oh), slice(q, q + ow)"),
