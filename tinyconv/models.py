@@ -81,6 +81,7 @@ class Sequential:
         self._loss: Loss | None = None
         self._input_shape: Shape | None = None  # without the batch axis; None until it is known
         self._flat: FlatParameters | None = None
+        self._frozen: list[bool] = []  # which layers were, when the flat buffers were made
         self._plan: Plan | None = None
         if isinstance(layers, Layer):
             raise ArgumentError(f"Sequential takes a list of layers: write Sequential([…]) around {layers.name}.")
@@ -450,9 +451,13 @@ class Sequential:
         self._flat = self._plan = None
 
     def _connect(self) -> FlatParameters:
-        """Move the parameters to flat buffers, and show them to the optimizer, if that has not been done."""
-        if self._flat is None:
-            self._flat = FlatParameters(self.weights)
+        """Move the parameters to flat buffers, and show them to the optimizer, if that has not been done.
+
+        Or if a layer was frozen, or no longer is: then there are other parameters to train.
+        """
+        frozen = [layer.frozen for layer in self.layers]
+        if self._flat is None or frozen != self._frozen:
+            self._flat, self._frozen, self._plan = FlatParameters(self.weights), frozen, None
             if self._optimizer is not None:
                 self._optimizer.build(self._flat, self.backend)
         return self._flat
@@ -473,8 +478,8 @@ class Sequential:
         return [value, *(metric(y, y_pred) for metric in self.metrics)]
 
     def _penalties(self) -> list[tuple[Parameter, Regularizer]]:
-        """The parameters with a penalty, and what it is."""
-        parameters = (parameter for layer in self.layers for parameter in layer.parameters)
+        """The parameters with a penalty, and what it is; those of frozen layers have none."""
+        parameters = (one for layer in self.layers for one in layer.parameters if one.trainable)
         return [(parameter, parameter.regularizer) for parameter in parameters if parameter.regularizer is not None]
 
     @property

@@ -8,7 +8,7 @@ A plan that fuses
 - runs Conv2D, ReLU and MaxPooling2D in a row as one step, where the backend can;
 - computes a final softmax or sigmoid together with its cross-entropy;
 - lets an activation or a dropout write over its input where nobody reads that again;
-- leaves out the gradient of the data, and of layers before the first one with weights;
+- leaves out the gradient of the data, and of layers before the first one with weights to train;
 - owns a `Workspace`: for a batch size that it has seen before, a step allocates no arrays.
 
 Its memory is lent to the layers while the plan runs them; whoever calls a layer at another time gets new arrays.
@@ -62,6 +62,8 @@ class ConvReluMaxPool:
     def backward(self, dy: Array) -> Array | None:
         """Return dx, or None where nobody needs it, and overwrite the convolution's gradients."""
         conv, pool = self.conv, self.pool
+        if not conv.trainable:
+            return None  # a plan fuses a frozen convolution only where nobody needs dx
         need_dx = conv.needs_input_gradient
         dx = conv.buffer("dx", self._x.shape) if need_dx else None
         self.operation.backward(
@@ -115,14 +117,18 @@ class Plan:
         return False
 
     def _group(self, workspace: Workspace) -> Sequence[Step]:
-        """The layers as steps, with each run of Conv2D, ReLU and MaxPooling2D as one where the backend has it fused."""
+        """The layers as steps, with each run of Conv2D, ReLU and MaxPooling2D as one where the backend has it fused.
+
+        A frozen convolution behind a layer that learns stays alone.
+        """
         if registry.default_rung("conv_relu_maxpool", self.backend.name) == "definition":
             return list(self.layers)
         steps: list[Step] = []
         rest = list(self.layers)
         while rest:
             match = _conv_relu_maxpool(rest)
-            if match is None:
+            needed = self.needs_input_gradient[len(self.layers) - len(rest)]
+            if match is None or (needed and not match[0].trainable):  # the fused kernel always computes dw
                 steps.append(rest.pop(0))
             else:
                 conv, pool, size = match

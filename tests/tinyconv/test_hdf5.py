@@ -198,7 +198,6 @@ def test_weights_that_keras_2_saved_alone(tmp_path):
 @pytest.mark.parametrize(("place", "change", "sentence"), [
     (1, {"groups": 2}, "conv2d has groups=2, which tinyconv does not have"),
     (1, {"data_format": "channels_first"}, "conv2d has data_format='channels_first'"),
-    (1, {"trainable": False}, "conv2d has trainable=False"),
     (1, {"activation": "gelu"}, "There is no activation 'gelu'"),
     (2, {"center": False}, "batch_normalization has center=False"),
     (2, {"axis": [1]}, r"batch_normalization has axis=\[1\]"),

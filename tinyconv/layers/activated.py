@@ -15,9 +15,10 @@ class ActivatedLayer(Layer):
     """Base of the layers with an `activation`; subclasses define `forward_logits` and `backward_logits`."""
 
     def __init__(
-        self, activation: str | ActivationFunction | None, *, name: str | None, input_shape: Shape | None
+        self, activation: str | ActivationFunction | None, *, name: str | None, input_shape: Shape | None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(name=name, input_shape=input_shape, trainable=trainable)
         self.activation = activations.get(activation)
         self.reads_output = not self.activation.is_linear
 

@@ -32,15 +32,20 @@ class Parameter:
     """One weight of a layer: its value, its gradient, and whether training changes it.
 
     `value` and `gradient` are arrays of one shape; a model makes them views of its flat buffers.  A parameter that is
-    not trainable (a moving average) has an empty gradient.
+    not trainable (a moving average, or a weight of a frozen layer) has an empty gradient.
     """
 
     def __init__(self, name: str, value: Array, trainable: bool, regularizer: Regularizer | None) -> None:
         self.name = name
         self.value = value
-        self.gradient: Array = np.zeros_like(value) if trainable else np.empty(0, value.dtype)
-        self.trainable = trainable
+        self.learnable = trainable  # false for a moving average, which no gradient ever changes
         self.regularizer = regularizer
+        self.set_trainable(trainable)
+
+    def set_trainable(self, trainable: bool) -> None:
+        """Whether training may change it; a moving average stays as it is."""
+        self.trainable = self.learnable and trainable
+        self.gradient: Array = np.zeros_like(self.value) if self.trainable else np.empty(0, self.value.dtype)
 
 
 class Layer:
@@ -49,6 +54,7 @@ class Layer:
     Arguments:
         name: shown in `summary` and in errors; the model numbers unnamed layers per kind: conv2d, conv2d_1, …
         input_shape: of one input, without the batch axis; the first layer of a model may say it, as in Keras.
+        trainable: False for a frozen layer, see the attribute.
     """
 
     input_rank: int | None = None  # axes of one input, where only one number of them makes sense: 3 for images
@@ -56,10 +62,13 @@ class Layer:
     may_return_input: bool = False  # forward can return x itself, or a view of it
     may_overwrite_input: bool = False  # forward can write y over x where `in_place` says so
 
-    def __init__(self, *, name: str | None = None, input_shape: Shape | None = None) -> None:
+    def __init__(
+        self, *, name: str | None = None, input_shape: Shape | None = None, trainable: bool = True
+    ) -> None:
         self.name = name or default_name(self)
         self.has_default_name = name is None
         self.parameters: list[Parameter] = []
+        self.frozen = not trainable
         self.built = False
         self.owned = False  # by a model; a layer belongs to one only
         self.requested_input_shape = None if input_shape is None else sizes(input_shape, f"{self.name}: input_shape")
@@ -118,8 +127,26 @@ class Layer:
         """Create a parameter from the stream "init/<layer>/<name>" and append it to `parameters`."""
         values = initializer(shape, random.key(self.seed, f"init/{self.name}/{name}"))
         parameter = Parameter(f"{self.name}/{name}", values.astype(self.dtype), trainable, regularizer)
+        if not self.trainable:
+            parameter.set_trainable(False)
         self.parameters.append(parameter)
         return parameter
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; set it to False to freeze the layer.
+
+        A frozen layer gets no update, no gradients of its weights and no penalty on them, and batch normalisation uses
+        its moving averages in training too, as in Keras.  Set it before `compile`: later the optimizer starts afresh.
+        """
+        return not self.frozen
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        if bool(trainable) == self.frozen:
+            self.frozen = not trainable
+            for parameter in self.parameters:
+                parameter.set_trainable(not self.frozen)
 
     def __call__(self, x: Array, training: bool = False) -> Array:
         """Build for the shape and dtype of `x` if that has not been done, then run `forward`.

@@ -18,6 +18,7 @@ class BatchNormalization(Layer):
     Arguments:
         momentum: how much of the moving averages stays at each step, in [0, 1].
         epsilon: keeps the division finite, at least 0.
+        trainable: False for a frozen layer, which uses and keeps its moving averages, see `Layer.trainable`.
     """
 
     gamma: Parameter  # all four: (channels,)
@@ -27,9 +28,9 @@ class BatchNormalization(Layer):
 
     def __init__(
         self, *, momentum: float = 0.99, epsilon: float = 1e-3, name: str | None = None,
-        input_shape: Shape | None = None,
+        input_shape: Shape | None = None, trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(name=name, input_shape=input_shape, trainable=trainable)
         self.momentum = checks.number(momentum, f"{self.name}: momentum", minimum=0, maximum=1)
         self.epsilon = checks.number(epsilon, f"{self.name}: epsilon", minimum=0)
 
@@ -42,6 +43,7 @@ class BatchNormalization(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y with the shape of x (n, …, channels)."""
+        training = training and self.trainable
         self._x, self._training = x, training
         gamma, beta, y = self.gamma.value, self.beta.value, self.buffer("y", x.shape)
         if not training:
@@ -65,10 +67,13 @@ class BatchNormalization(Layer):
             return dx if self.needs_input_gradient else None
         axes = tuple(range(dy.ndim - 1))
         scale = 1 / np.sqrt(self.moving_variance.value + self.epsilon)  # (channels,)
-        np.sum(dy * (self._x - self.moving_mean.value) * scale, axis=axes, out=dgamma)
-        np.sum(dy, axis=axes, out=dbeta)
+        if self.trainable:
+            np.sum(dy * (self._x - self.moving_mean.value) * scale, axis=axes, out=dgamma)
+            np.sum(dy, axis=axes, out=dbeta)
         return np.multiply(dy, gamma * scale, out=dx) if self.needs_input_gradient else None
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON types."""
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+        return {
+            **super().get_config(), "trainable": self.trainable, "momentum": self.momentum, "epsilon": self.epsilon
+        }

@@ -26,6 +26,7 @@ class Conv2D(ActivatedLayer):
         use_bias: whether to add one number per filter.
         kernel_initializer, bias_initializer: where the weights start, see `tinyconv.initializers`.
         kernel_regularizer: a penalty on the kernel, see `tinyconv.regularizers`.
+        trainable: False for a frozen layer, see `Layer.trainable`.
 
     Images are (batch, height, width, channels).  Raises ArgumentError for arguments out of range, and ShapeError when
     the kernel does not fit on the padded image.
@@ -46,9 +47,9 @@ class Conv2D(ActivatedLayer):
         padding: PaddingLike = "valid", *, dilation_rate: int | Sequence[int] = (1, 1),
         activation: str | ActivationFunction | None = None, use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
-        name: str | None = None, input_shape: Shape | None = None,
+        name: str | None = None, input_shape: Shape | None = None, trainable: bool = True,
     ) -> None:
-        super().__init__(activation, name=name, input_shape=input_shape)
+        super().__init__(activation, name=name, input_shape=input_shape, trainable=trainable)
         self.filters = checks.whole_number(filters, f"{self.name}: filters", minimum=1)
         with named(self, ArgumentError):
             self.kernel_size = pair(kernel_size, "kernel_size")
@@ -98,9 +99,11 @@ class Conv2D(ActivatedLayer):
 
     def backward_logits(self, dz: Array) -> Array | None:
         """Return dx (n, h, w, channels) for dz (n, oh, ow, filters), and overwrite kernel and bias gradients."""
-        self.operation.backward_weights(
-            self._x, dz, self.kernel.value.shape, **self.windows, out=self.weight_gradients(), workspace=self.workspace
-        )
+        if self.trainable:
+            self.operation.backward_weights(
+                self._x, dz, self.kernel.value.shape, **self.windows, out=self.weight_gradients(),
+                workspace=self.workspace,
+            )
         if not self.needs_input_gradient:
             return None
         return self.operation.backward_input(
@@ -117,6 +120,7 @@ class Conv2D(ActivatedLayer):
         """The constructor's arguments, as JSON types."""
         return {
             **super().get_config(),
+            "trainable": self.trainable,
             "filters": self.filters,
             "kernel_size": list(self.kernel_size),
             "strides": list(self.strides),

@@ -17,6 +17,7 @@ class Dense(ActivatedLayer):
         use_bias: whether to add one number per output.
         kernel_initializer, bias_initializer: where the weights start, see `tinyconv.initializers`.
         kernel_regularizer: a penalty on the kernel, see `tinyconv.regularizers`.
+        trainable: False for a frozen layer, see `Layer.trainable`.
 
     >>> import numpy as np
     >>> layer = Dense(2, kernel_initializer="ones", bias_initializer="ones")
@@ -33,9 +34,9 @@ class Dense(ActivatedLayer):
     def __init__(
         self, units: int, activation: str | ActivationFunction | None = None, use_bias: bool = True, *,
         kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
-        name: str | None = None, input_shape: Shape | None = None,
+        name: str | None = None, input_shape: Shape | None = None, trainable: bool = True,
     ) -> None:
-        super().__init__(activation, name=name, input_shape=input_shape)
+        super().__init__(activation, name=name, input_shape=input_shape, trainable=trainable)
         self.units = checks.whole_number(units, f"{self.name}: units", minimum=1)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -62,8 +63,9 @@ class Dense(ActivatedLayer):
 
     def backward_logits(self, dz: Array) -> Array | None:
         """Return dx = dz · kernelᵀ; kernel gradient = xᵀ · dz, bias gradient = Σ dz over the batch."""
-        db = self.buffer("unused_db", (self.units,)) if self.bias is None else self.bias.gradient
-        self.backend.dense.backward_weights(self._x, dz, out=(self.kernel.gradient, db), workspace=self.workspace)
+        if self.trainable:
+            db = self.buffer("unused_db", (self.units,)) if self.bias is None else self.bias.gradient
+            self.backend.dense.backward_weights(self._x, dz, out=(self.kernel.gradient, db), workspace=self.workspace)
         if not self.needs_input_gradient:
             return None
         return self.backend.dense.backward_input(
@@ -74,6 +76,7 @@ class Dense(ActivatedLayer):
         """The constructor's arguments, as JSON types."""
         return {
             **super().get_config(),
+            "trainable": self.trainable,
             "units": self.units,
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),

@@ -40,7 +40,6 @@ STATE_NAMES = {"m": "momentum", "v": "velocity", "velocity": "momentum"}  # tiny
 
 # Arguments of Keras's layers that tinyconv's do not have, with the values that mean "as tinyconv does".
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "trainable": (True,),
     "data_format": ("channels_last",),
     "groups": (1,),
     "center": (True,),
@@ -52,6 +51,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 # Arguments that do not change what a layer computes once it has its weights.
 IRRELEVANT = {
+    "trainable",  # of layers without weights; the others have the argument
     "dtype", "seed", "sparse", "ragged", "optional", "batch_shape", "batch_input_shape", "synchronized",
     "renorm_clipping", "renorm_momentum", "virtual_batch_size", "beta_initializer", "gamma_initializer",
     "moving_mean_initializer", "moving_variance_initializer",
@@ -121,7 +121,7 @@ def _keras_layer(entry: Document, dtype: str) -> Document:
             f"{config['name']} pads by {config['padding']} pixels, and Keras knows only 'valid' and 'same': save as "
             ".safetensors instead."
         )
-    return {"class_name": entry["class_name"], "config": {**config, "trainable": True, "dtype": dtype}}
+    return {"class_name": entry["class_name"], "config": {"trainable": True, **config, "dtype": dtype}}
 
 
 def _keras_training(compilation: Document) -> Document:
@@ -214,7 +214,8 @@ def _from_keras(file: Any, weights: Tensors) -> tuple[Document, Tensors]:
     if "training_config" not in file.attrs:
         return document, weights
     compilation = _from_keras_training(json.loads(_text(file.attrs["training_config"])))
-    return document | {"compile": compilation}, weights | _states(file, compilation, names)
+    trained = _trained(names, document["model"]["layers"])
+    return document | {"compile": compilation}, weights | _states(file, compilation, trained)
 
 
 def _from_keras_layers(entries: list[Document], rank: int) -> Iterator[Document]:
@@ -303,7 +304,14 @@ def _metric_names(metrics: Any) -> Iterator[str]:
             yield from _metric_names(metric)
 
 
-def _states(file: Any, compilation: Document, names: list[str]) -> Tensors:
+def _trained(names: list[str], entries: list[Document]) -> list[str]:
+    """Those of the weights' `names` that training changes: no moving averages, nothing of frozen layers."""
+    frozen = {entry["config"]["name"] for entry in entries if not entry["config"].get("trainable", True)}
+    layer_and_kind = ((name, *name.rsplit("/", 1)) for name in names)
+    return [name for name, layer, kind in layer_and_kind if layer not in frozen and not kind.startswith("moving_")]
+
+
+def _states(file: Any, compilation: Document, trainable: list[str]) -> Tensors:
     """The optimizer's state in tinyconv's names, or nothing when the file does not hold all of it.
 
     Every version of Keras writes the step count first and keeps the parameters' order within one kind of state, but
@@ -314,7 +322,6 @@ def _states(file: Any, compilation: Document, names: list[str]) -> Tensors:
     group = file["optimizer_weights"]
     arrays = {name: _array(group[name]) for name in _names(group, "weight_names")}
     slots = type(optimizers.get(compilation["optimizer"])).slots
-    trainable = [name for name in names if not name.rsplit("/", 1)[-1].startswith("moving_")]
     tensors: Tensors = {}
     for slot in slots:
         mine = [array for name, array in arrays.items() if _slot(name, slots) == slot]
