@@ -111,6 +111,13 @@ def test_im2col_shows_where_each_pixel_lands():
     assert figure.get_suptitle() == "im2col: 1 × 2 windows of 2 × 2 become a matrix of 2 × 4"
 
 
+def test_the_outlined_row_is_that_of_the_window():
+    left, right = plots.im2col_picture(np.arange(20).reshape(4, 5), (3, 2), window=(1, 2)).axes  # of 2 × 4 windows
+    assert outlined(left) == (1, 2, 3, 2)
+    assert outlined(right) == (1 * 4 + 2, 0, 1, 6)
+    np.testing.assert_array_equal(values(right)[6], [8, 9, 13, 14, 18, 19])
+
+
 def test_padding_is_white_and_0():
     figure = plots.im2col_picture(np.full((2, 2), 7), 3, strides=2, padding="same")
     drawn = figure.axes[1].images[0]

@@ -219,12 +219,15 @@ def cam_network(weights):
 
 def test_grad_cam_averages_the_gradient_over_each_map_and_hirescam_does_not():
     weights = np.random.default_rng(4).normal(size=(2 * 3 * 2, 2))
+    weights[1::2] -= 2  # on average the image speaks for both classes
     image = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     figure = plots.grad_cam(cam_network(weights), image, 0, NAMES[:2])
     gradient = weights[:, 0].reshape(2, 3, 2)
     maps = np.stack([image, -image], axis=-1)
     averaged = np.maximum(sum(gradient[..., k].mean() * maps[..., k] for k in range(2)), 0)
     exact = np.maximum((gradient * maps).sum(axis=-1), 0)
+    assert averaged.min() > 0
+    assert 0 < np.count_nonzero(exact) < exact.size
     panels = {axes.get_title(): axes for axes in figure.axes}
     np.testing.assert_allclose(tiles(panels["Grad-CAM"])[-1], averaged, rtol=1e-5)
     np.testing.assert_allclose(tiles(panels["pixel by pixel (HiResCAM)"])[-1], exact, rtol=1e-5)

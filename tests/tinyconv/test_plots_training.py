@@ -142,6 +142,8 @@ def test_a_column_of_colours_is_the_histogram_of_a_step():
     medians = activations.lines[-1]
     np.testing.assert_allclose(medians.get_xydata(), [[10, 0.5], [20, 0.25], [40, 0]], atol=1e-6)
     np.testing.assert_allclose(gradients.lines[-1].get_ydata(), [5.5e-3] * 3, rtol=1e-6)  # of the sizes
+    (mesh,) = [drawn for drawn in updates.collections if isinstance(drawn, QuadMesh)]
+    np.testing.assert_allclose(mesh.get_array().sum(axis=0), 0.5)  # of all numbers, half of which are 0
     assert updates.texts[0].get_text() == "50 % are 0 at the end"
     assert not gradients.texts
 

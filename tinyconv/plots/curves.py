@@ -41,7 +41,7 @@ def learning_curves(history: History | Mapping[str, Sequence[float]]) -> "Figure
         axes.set_title(name, loc="left", fontweight="bold")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", color="0.9")
-        axes.legend(frameon=False)
+        axes.legend(edgecolor="none", framealpha=0.9)  # a line behind it does not cross the words
         remove_frame(axes)
     return figure
 

@@ -59,7 +59,7 @@ def bare(axes: "Axes") -> None:
 
 
 def displayable(image: Array) -> Array:
-    """An image for `imshow`: grey without its channel axis, colours as bytes or stretched to 0 … 1.
+    """An image for `imshow`: grey without its channel axis, colours as bytes or within 0 … 1 (else stretched).
 
     Raises ArgumentError unless it is (height, width), or (height, width, channels) with 1 or 3 channels.
     """
@@ -73,7 +73,7 @@ def displayable(image: Array) -> Array:
     if image.dtype == np.uint8:
         return image
     low, high = float(image.min()), float(image.max())
-    return (image - low) / (high - low or 1.0)
+    return image if low >= 0 and high <= 1 else (image - low) / (high - low or 1.0)
 
 
 def show(axes: "Axes", image: Array, **options: Any) -> None:
@@ -85,7 +85,7 @@ def show_heat(axes: "Axes", image: Array, heat: Array) -> "AxesImage":
     """Draw an image faintly and over it `heat` (rows, columns ≥ 0, of any size): the hotter, the less transparent."""
     height, width = image.shape[:2]
     largest = float(heat.max()) or 1.0
-    show(axes, image if image.shape[-1] == 1 else image.mean(axis=-1), alpha=0.4)
+    show(axes, image.mean(axis=-1), alpha=0.4, cmap="gray_r" if image.shape[-1] == 1 else "gray")
     return axes.imshow(
         heat, cmap=HEAT, vmin=0, vmax=largest, alpha=np.clip(heat / largest, 0, 1) ** 0.5 * 0.9,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest",

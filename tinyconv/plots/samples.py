@@ -37,5 +37,5 @@ def sample_grid(
         show(axes, x[index])
         axes.set_title(f"#{index}", loc="right", fontsize=7, color="0.45")
         if classes is not None:
-            axes.set_title(label(classes[index], class_names), loc="left", fontsize=10, fontweight="bold")
+            axes.set_title(label(classes[index], class_names), loc="left", fontsize=9, fontweight="bold")
     return figure
