@@ -5,11 +5,12 @@ import pytest
 from matplotlib.collections import QuadMesh
 
 from tinyconv import plots
-from tinyconv.errors import ArgumentError, DataError, StateError
+from tinyconv.errors import ArgumentError, DataError, ShapeError, StateError
 from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tinyconv.models import Sequential
 from tinyconv.optimizers import SGD
 from tinyconv.plots.measure import Cost, LayerCost
+from tinyconv.training.run_folder import RunFolder
 
 RATE = 0.1
 
@@ -92,6 +93,29 @@ def test_a_new_training_begins_a_new_record_and_a_resumed_one_goes_on():
     assert len(resumed.records["updates"]["dense"]) == 3
     train(recorder, epochs=1, model=network())
     assert recorder.steps == [1]
+
+
+def test_a_resumed_run_remembers_its_records(tmp_path):
+    def run(folder, epochs, recorder):
+        network().fit(*data(), batch_size=10, epochs=epochs, verbose=0, callbacks=folder.callbacks(recorder))
+
+    whole, first, second = (plots.LayerRecorder(data()[0][:5], every=3) for _ in range(3))
+    run(RunFolder(tmp_path / "whole").create(), 3, whole)
+    parts = RunFolder(tmp_path / "parts").create()
+    run(parts, 2, first)
+    resumed = parts.resume(second)
+    resumed.model.fit(
+        *data(), batch_size=10, epochs=3, initial_epoch=resumed.epoch, verbose=0, callbacks=resumed.callbacks
+    )
+    assert second.steps == whole.steps
+    for kind, kept in whole.records.items():
+        for name, samples in kept.items():
+            np.testing.assert_array_equal(np.stack(second.records[kind][name]), np.stack(samples))
+
+
+def test_images_that_do_not_fit_the_model_are_refused_before_the_first_step():
+    with pytest.raises(ShapeError, match="the recorder's x has shape"):
+        train(plots.LayerRecorder(np.zeros((5, 3, 3, 1))))
 
 
 @pytest.mark.parametrize("arguments", [{"every": 0}, {"size": 0}])

@@ -8,10 +8,10 @@ import numpy as np
 from tinyconv.errors import ShapeError
 from tinyconv.kernels.geometry import PaddingLike
 
-from .convolution import extent, show_kernel, words
+from .convolution import show_kernel, words
 from .convolve import Convolution
-from .figure import bare, headline, new_figure, show
-from .numbers import short
+from .figure import bare, extent, headline, new_figure, show
+from .numbers import from_to
 from .tiles import colour_scale
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def colour_convolution(
     total = np.add.reduce(parts)
     shape = min(1.3, photo.shape[0] / photo.shape[1])
     figure = new_figure(13.2, 0.7 + 3 * (0.35 + 3.6 * shape))
-    headline(figure, f"Each colour with its own slice of the kernel, then added; stride {words(strides)}, "
-                     f"padding {words(padding)}")
+    how = f"stride {words(strides)}, padding {words(padding)}"
+    headline(figure, f"Each colour with its own slice of the kernel, then added; {how}")
     grid = figure.subplots(3, 4, width_ratios=(1, 0.38, 1, 1.12))
-    scale = colour_scale(-np.abs(parts))
+    scale = colour_scale(np.stack(parts), signed=True)
     for row, (name, part) in enumerate(zip(("red", "green", "blue"), parts, strict=True)):
         channel, weights, result = grid[row, :3]
         show(channel, photo[..., row], cmap="gray", vmin=0, vmax=1, interpolation=None)
@@ -53,13 +53,12 @@ def colour_convolution(
         show_kernel(weights, kernel[..., row])
         weights.set_title("× its slice", fontsize=11)
         result.imshow(part, extent=extent(photo), **scale)
-        low, high = (short(round(float(number), 2)) for number in (part.min(), part.max()))
-        result.set_title(f"= its part, {low} … {high}", fontsize=11)
+        result.set_title(f"= its part, {from_to(part)}", fontsize=11)
         bare(result)
     original, added, positive = grid[:, 3]
     show(original, photo, vmin=0, vmax=1, interpolation=None)
     original.set_title("the photo", fontsize=11)
-    drawn = added.imshow(total, extent=extent(photo), **colour_scale(-np.abs(total)))
+    drawn = added.imshow(total, extent=extent(photo), **colour_scale(total, signed=True))
     added.set_title(f"the three parts added, {total.shape[0]} × {total.shape[1]}", fontsize=11)
     figure.colorbar(drawn, ax=added, shrink=0.85)
     show(positive, np.maximum(total, 0), cmap="gray", vmin=0, interpolation=None, extent=extent(photo))

@@ -9,8 +9,9 @@ from tinyconv.errors import ShapeError
 from tinyconv.kernels.geometry import PaddingLike
 
 from .convolve import Convolution
-from .figure import SIGNED, headline, new_figure, show
-from .numbers import short, write_numbers
+from .figure import extent, headline, new_figure, show
+from .matrix import pale_scale
+from .numbers import from_to, write_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,19 +71,12 @@ def show_grey(axes: "Axes", image: Array, title: str, like: Array) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("0.8")
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-    low, high = (short(round(float(number), 2)) for number in (image.min(), image.max()))
-    axes.set_xlabel(f"{image.shape[0]} × {image.shape[1]} pixels, {low} … {high}", fontsize=9, color="0.35")
-
-
-def extent(image: Array) -> tuple[float, float, float, float]:
-    """Where an image lies in its panel; what is made of it is stretched over the same place, whatever the stride."""
-    return (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
+    axes.set_xlabel(f"{image.shape[0]} × {image.shape[1]} pixels, {from_to(image)}", fontsize=9, color="0.35")
 
 
 def show_kernel(axes: "Axes", kernel: Array, **options: Any) -> None:
     """Draw a kernel (kh, kw) with its numbers: red adds, blue subtracts."""
-    largest = float(np.abs(kernel).max()) or 1.0
-    drawn = axes.imshow(kernel, cmap=SIGNED, vmin=-1.6 * largest, vmax=1.6 * largest, **options)
+    drawn = axes.imshow(kernel, **pale_scale(kernel), **options)
     write_numbers(axes, kernel, drawn, fontsize=8)
     axes.set(xticks=[], yticks=[])
 

@@ -83,13 +83,17 @@ def show(axes: "Axes", image: Array, **options: Any) -> None:
 
 def show_heat(axes: "Axes", image: Array, heat: Array) -> "AxesImage":
     """Draw an image faintly and over it `heat` (rows, columns ≥ 0, of any size): the hotter, the less transparent."""
-    height, width = image.shape[:2]
     largest = float(heat.max()) or 1.0
     show(axes, image.mean(axis=-1), alpha=0.4, cmap="gray_r" if image.shape[-1] == 1 else "gray")
     return axes.imshow(
         heat, cmap=HEAT, vmin=0, vmax=largest, alpha=np.clip(heat / largest, 0, 1) ** 0.5 * 0.9,
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest",
+        extent=extent(image), interpolation="nearest",
     )
+
+
+def extent(image: Array) -> tuple[float, float, float, float]:
+    """Where `imshow` draws an image; what is made of it goes to the same place, however many pixels it has."""
+    return (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
 
 
 def label(number: int, class_names: Sequence[str] | None) -> str:

@@ -32,7 +32,7 @@ def filters(layer: Conv2D) -> "Figure":
     columns = min(inputs, ROWS) if by_channel else min(PER_ROW, outputs)
     shown = min(outputs, ROWS if by_channel else PER_ROW * ROWS)
     some = np.moveaxis(layer.kernel.value, -1, 0)[:shown]  # (filters, kh, kw, channels)
-    scale = colour_scale(-np.abs(some))
+    scale = colour_scale(some, signed=True)
     if inputs == 3:
         tiles, options = 0.5 + some / (2 * scale["vmax"]), {}
     else:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figure import VERMILLION
+from .figure import SIGNED, VERMILLION
 from .numbers import write_numbers
 
 if TYPE_CHECKING:
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 ROOM = 8  # rows or columns up to which numbers are written
+
+
+def pale_scale(values: Array) -> dict[str, Any]:
+    """Options for `imshow` of signed numbers: red above 0, blue below, and never so dark that digits drown."""
+    largest = 1.5 * float(np.abs(values).max()) or 1.0
+    return {"cmap": SIGNED, "vmin": -largest, "vmax": largest}
 
 
 def draw_matrix(axes: "Axes", values: Array, title: str = "", *, sign: str = "", **options: Any) -> None:

@@ -25,6 +25,11 @@ def short(value: Any) -> str:
     return f"{value:.{2 if abs(value) < 1 else 3}g}".replace("-", "−")
 
 
+def from_to(values: Array) -> str:
+    """The smallest and the largest of `values`, with two digits behind the point."""
+    return " … ".join(short(round(float(number), 2)) for number in (values.min(), values.max()))
+
+
 def three_characters(values: Array) -> Callable[[float], str]:
     """How to write `values`, most of which are not whole, in about three characters each.
 

@@ -9,8 +9,8 @@ from tinyconv.errors import ArgumentError
 from tinyconv.kernels.geometry import PaddingLike, Pair
 
 from .convolve import Convolution
-from .figure import SIGNED, headline, new_figure
-from .matrix import draw_matrix, outline
+from .figure import headline, new_figure
+from .matrix import draw_matrix, outline, pale_scale
 from .numbers import short
 from .tiles import colour_scale
 
@@ -49,18 +49,15 @@ def output_pixel(
     figure.supxlabel(_equation(products, sums, shown, bias, total), fontsize=12)
     grid = figure.add_gridspec(len(shown), 5, width_ratios=(2.4, matrix, matrix, matrix, 2.4))
     scale = colour_scale(conv.image)
-    largest = float(max(np.abs(conv.kernel).max(), 1e-30))
-    signed = {"cmap": SIGNED, "vmin": -1.5 * largest, "vmax": 1.5 * largest}  # paler, for the numbers to be read
-    of_products = float(max(np.abs(products).max(), 1e-30))
-    signed_products = {"cmap": SIGNED, "vmin": -1.5 * of_products, "vmax": 1.5 * of_products}
     for place, c in enumerate(shown):
         pixels, taken, weights, result = (figure.add_subplot(grid[place, i]) for i in range(4))
         name = f"input, channel {c}" if len(sums) > 1 else "input"
         draw_matrix(pixels, conv.image[..., c], name, **scale)
         outline(pixels, corner, window.shape[:2])
         draw_matrix(taken, window[..., c], "window", **scale)
-        draw_matrix(weights, conv.kernel[..., c], "kernel", sign="×", **signed)
-        draw_matrix(result, products[..., c], f"products, sum {short(sums[c])}", sign="=", **signed_products)
+        draw_matrix(weights, conv.kernel[..., c], "kernel", sign="×", **pale_scale(conv.kernel))
+        name = f"products, sum {short(sums[c])}"
+        draw_matrix(result, products[..., c], name, sign="=", **pale_scale(products))
     output = conv.output() + bias
     right = figure.add_subplot(grid[:, 4])
     draw_matrix(right, output, "output", **colour_scale(output))

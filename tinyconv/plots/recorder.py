@@ -45,6 +45,7 @@ class LayerRecorder(Callback):
     def on_train_begin(self) -> None:
         if self.starts_afresh:
             self.steps, self.records = [], {kind: {} for kind in KINDS}
+        self._input = self.model.check_inputs(self.x, "the recorder's x").astype(self.model.dtype)
         self._layers = [layer for layer in self.model.layers if any(p.trainable for p in layer.parameters)]
 
     def on_train_batch_begin(self, batch: int) -> None:
@@ -73,7 +74,7 @@ class LayerRecorder(Callback):
 
     def _activations(self) -> dict[str, Array]:
         """The output of each layer for `x`, outside of the plan."""
-        y, outputs = self.model.check_inputs(self.x).astype(self.model.dtype), {}
+        y, outputs = self._input, {}
         for layer in self.model.layers:
             y = outputs[layer.name] = layer(y)
         return outputs

@@ -15,10 +15,10 @@ Array = np.ndarray[Any, Any]
 GAP = 0.08  # between two tiles, as a share of a tile's width
 
 
-def colour_scale(values: Array) -> dict[str, Any]:
-    """Options for `imshow`: from 0 up, or with white at 0 where there are negative numbers."""
+def colour_scale(values: Array, *, signed: bool = False) -> dict[str, Any]:
+    """Options for `imshow`: from 0 up, or with white at 0 where there are negative numbers or might be some."""
     largest = float(np.abs(values).max(initial=0)) or 1.0
-    if values.size and values.min() < 0:
+    if signed or values.min(initial=0) < 0:
         return {"cmap": SIGNED, "vmin": -largest, "vmax": largest}
     return {"cmap": SEQUENTIAL, "vmin": 0.0, "vmax": largest}
 
