@@ -214,8 +214,9 @@ def test_colours_have_their_own_slices_and_are_added():
     assert [axes.get_title(loc="left") for axes in left] == ["red", "green", "blue"]
     for c, axes in enumerate(left):
         np.testing.assert_array_equal(values(axes), PHOTO[..., c])
-    slices = [values(axes) for axes in figure.axes if axes.get_title() == "× its slice"]
-    np.testing.assert_array_equal(slices, np.moveaxis(kernel, -1, 0))
+    slices = [axes for axes in figure.axes if axes.get_title() == "× its slice"]
+    np.testing.assert_array_equal([values(axes) for axes in slices], np.moveaxis(kernel, -1, 0))
+    assert len({axes.images[0].get_clim() for axes in slices}) == 1
     drawn = [axes for axes in figure.axes if axes.get_title().startswith("= its part")]
     np.testing.assert_allclose([values(axes) for axes in drawn], parts, atol=1e-5)
     assert len({axes.images[0].get_clim() for axes in drawn}) == 1

@@ -61,7 +61,7 @@ def before_and_after(
         show_grey(axes, result, title, like=grey)
         cell = 0.08  # of the photo's width, for one number; in its corner
         size = cell * kernel.shape[1], cell * kernel.shape[0] * grey.shape[1] / grey.shape[0]
-        show_kernel(axes.inset_axes((0.015, 0.02, *size)), kernel, aspect="auto")
+        show_kernel(axes.inset_axes((0.015, 0.02, *size)), kernel, like=kernel, aspect="auto")
     return figure
 
 
@@ -74,9 +74,9 @@ def show_grey(axes: "Axes", image: Array, title: str, like: Array) -> None:
     axes.set_xlabel(f"{image.shape[0]} × {image.shape[1]} pixels, {from_to(image)}", fontsize=9, color="0.35")
 
 
-def show_kernel(axes: "Axes", kernel: Array, **options: Any) -> None:
-    """Draw a kernel (kh, kw) with its numbers: red adds, blue subtracts."""
-    drawn = axes.imshow(kernel, **pale_scale(kernel), **options)
+def show_kernel(axes: "Axes", kernel: Array, like: Array, **options: Any) -> None:
+    """Draw a kernel (kh, kw) with its numbers, on the scale of colours of `like`: red adds, blue subtracts."""
+    drawn = axes.imshow(kernel, **pale_scale(like), **options)
     write_numbers(axes, kernel, drawn, fontsize=8)
     axes.set(xticks=[], yticks=[])
 
