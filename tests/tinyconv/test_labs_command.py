@@ -2,7 +2,9 @@
 
 import csv
 import os
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,6 +175,14 @@ def test_loss_is_a_number():
     assert "loss is 0.8152; expected is 0.4076." in str(result)
 
 
+def test_readme_shows_what_a_learner_sees():
+    lab = labs.get("conv2d_backward")
+    text = as_text(check_source(lab, lab.mistakes[0].source(lab.solution)), width=120)
+    readme = (Path(labs.__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```text\n(    case.*?)```", readme, re.DOTALL)
+    assert shown in text + "\n"
+
+
 def test_report_has_no_colours_in_a_file():
     assert "\x1b" not in str(check_source(FIRST, FIRST.starter))
 
@@ -233,13 +243,13 @@ def test_a_class_is_graded(tmp_path, monkeypatch):
     assert "imports os" in rows["eve"]["remarks"]
     assert "is not Python" in rows["eve"]["remarks"]
     assert "notes.py: belongs to none of the labs" in rows["eve"]["remarks"]
-    assert rows["fred"]["remarks"] == "no .py or .cu file"
+    assert rows["fred"]["remarks"] == "no .py or .cu file (links are not followed)"
     assert (rows["gina"][one], rows["gina"][two]) == ("100.0", "0.0")
     assert "not a text" in rows["hugo"]["remarks"]
     assert "'=HYPERLINK(0)" in rows
     assert ".git" not in rows
     if "ivan" in rows:
-        assert rows["ivan"]["remarks"] == "no .py or .cu file"
+        assert rows["ivan"]["remarks"] == "no .py or .cu file (links are not followed)"
     shown = {line.split()[0]: line.split()[-1] for line in out.splitlines() if line.strip()}
     assert shown["ada"] == "100.0"
     assert shown["gina"] == "50.0"
@@ -278,7 +288,9 @@ def test_nobody_to_grade(tmp_path):
     code, _, err = run("grade", "class")
     assert code == 2
     assert "class holds no students" in err
-    assert run("grade", "nowhere")[0] == 2
+    code, _, err = run("grade", "nowhere")
+    assert code == 2
+    assert "There is no folder nowhere." in err
 
 
 def test_a_surprise_costs_one_student_only(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def check(
 
 @app.command()
 def grade(
-    folder: Annotated[Path, typer.Argument(help="A sub-folder or a file per student.", file_okay=False, exists=True)],
+    folder: Annotated[Path, typer.Argument(help="A sub-folder or a file per student.")],
     out: Annotated[Path, typer.Option(help="Where the table goes.", dir_okay=False)] = Path("grades.csv"),
     lab: Annotated[str | None, typer.Option(help="One lab only, by number or name.")] = None,
     seed: Annotated[int, typer.Option(help="Of the cases' numbers; not the one that `check` uses.")] = 1,
@@ -86,9 +86,13 @@ def grade(
     graded = [one for one in wanted if any(one.number in student.grades for student in students)]
     write_csv(out, students, graded)
     rows = [
-        (printable(student.name), *(f"{student.percent(one):.0f}" for one in graded), f"{student.total(graded):.1f}")
+        (
+            printable(student.name),
+            *(f"{student.percent(one):.0f}" if one.number in student.grades else "-" for one in graded),
+            f"{student.total(graded):.1f}",
+        )
         for student in students
     ]
     numbers = tuple(str(one.number) for one in graded)
     console.print(table(("student", *numbers, "total"), rows, right=(*numbers, "total")))
-    console.print(f"\nPercent of right cases per lab; what was wrong is in {out}.")
+    console.print(f"\nPercent of right cases per lab, - for not handed in; what was wrong is in {out}.")

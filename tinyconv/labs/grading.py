@@ -71,8 +71,10 @@ def grade_class(
         jobs: how many files are run at the same time.
         progress: wraps the files while they are graded.
 
-    Raises DataError when there is nobody in it.
+    Raises DataError when it is no folder, or there is nobody in it.
     """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
     handed_in = _handed_in(folder, labs)
     if not handed_in:
         raise DataError(f"{folder} holds no students: a sub-folder or a .py or .cu file for each of them.")
@@ -115,7 +117,7 @@ def _handed_in(folder: Path, labs: Sequence[Lab]) -> list[tuple[Student, list[Pa
         student, paths = students.setdefault(name, (Student(name), []))
         paths.extend(found[:FILES_PER_STUDENT])
         if not found:
-            student.remarks.append("no .py or .cu file")
+            student.remarks.append("no .py or .cu file (links are not followed)")
         if len(found) > FILES_PER_STUDENT:
             student.remarks.append(f"{len(found)} files, of which the first {FILES_PER_STUDENT} were graded")
     return [students[name] for name in sorted(students)]
