@@ -318,6 +318,7 @@ def test_a_surprise_costs_one_student_only(tmp_path, monkeypatch):
         ("lab_04_conv2d_backward_bob", "bob", 4),
         ("Lab 12 carol", "carol", 12),
         ("dave-lab3", "dave", 3),
+        ("collab2_lab_03", "collab2", 3),
         ("eve_lab_05_maxpool_backward (1)", "eve (1)", 5),
     ],
 )

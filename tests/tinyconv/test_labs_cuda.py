@@ -97,6 +97,7 @@ FILES = {
     "includes": ([("constexpr", "#include <fstream>\nconstexpr")], "`#include`"),
     "includes in disguise": ([("constexpr", "#inc\\\nlude <fstream>\nconstexpr")], "`#include`"),
     "declares system": ([("constexpr", 'extern "C" int system(const char*);\nconstexpr')], "`extern`"),
+    "runs a command": ([(START, START + ' system("true");')], "poisoned"),
     "no shared memory": ([("__shared__ float a", "float a"), ("__shared__ float b", "float b")], "no shared memory"),
 }
 

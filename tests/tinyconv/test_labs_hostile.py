@@ -49,6 +49,7 @@ BODIES = {
     "ends it with a code": ("np.lib._npyio_impl.os._exit(7)", "exit code 7"),
     "starts a process": ("np.lib._npyio_impl.os.fork()", "may not start another program"),
     "runs a command": ("np.lib._npyio_impl.os.system('true')", "may not start another program"),
+    "calls a library": ("np.ctypeslib.ctypes.CDLL(None).system(b'true')", "may not call libraries"),
     "kills": ("np.lib._npyio_impl.os.kill(1, 0)", "may not end another program"),
     "recurses": ("return im2col(x, kernel_size)", "RecursionError"),
     "asks": ("return input()", "EOFError"),
@@ -208,6 +209,31 @@ def test_a_report_of_nonsense_is_no_report(tmp_path):
     run = submission._read_report(LAB, cases, tmp_path, process.Ended(0, "", None))
     assert run.outcomes == (None,) * len(cases)
     assert "ends the program" in run.problem
+
+
+def test_a_result_of_many_axes_is_judged_quickly():
+    result = check_source(LAB, HEADER + "return np.zeros((1,) * 30)")
+    assert "cols has the shape (1, 1, 1," in result.first_wrong.fault
+
+
+@pytest.mark.parametrize("value", ["1e308", "np.inf", "-1e308", "np.nan", "2**63 - 1", "True"])
+def test_results_of_any_size_are_judged(value):
+    body = f"return np.full((6, 4), {value})"
+    result = check_source(LAB, HEADER + body)
+    assert "cols[0, 0] is" in result.first_wrong.fault
+    assert str(result)
+
+
+def test_a_longdouble_is_judged():
+    result = check_source(LAB, HEADER + "return np.full((6, 4), np.finfo(np.longdouble).max)")
+    assert "cols[0, 0] is" in result.first_wrong.fault
+
+
+def test_too_much_output_between_two_cases_is_said():
+    source = LAB.solution.replace("    n, height", "    print('x' * 900_000)\n    n, height")
+    result = check_source(LAB, source)
+    assert "prints without end" in result.first_wrong.fault
+    assert 0 < result.passed < 12
 
 
 def test_the_temporary_folder_goes(tmp_path, monkeypatch):

@@ -26,6 +26,9 @@ NO_RACES = [
     "a = np.zeros(3); a[0] += x[i]; y[i] = a[0]",
     "a = i + 1; b = a * 2; c = b - 1; y[c] = 1",
     "total = 0\n        for j in range(3): total += x[i, j]\n        y[i] = total",
+    "j = 0; j += i; y[j] = 1",
+    "for j in range(3 * i, 3 * i + 3): y[j] = x[j]",
+    "row = y[i]; row[0] = x[i]",
 ]
 
 
@@ -47,7 +50,7 @@ def test_the_sentence_says_where():
 EDITS = {
     "not compiled": ([("@njit(parallel=True)\n", "")], "conv2d is not compiled"),
     "compiled for one thread": ([("@njit(parallel=True)", "@njit")], "conv2d is not compiled"),
-    "no prange": ([("in prange(", "in range(")], "has no prange loop"),
+    "no prange": ([("in prange(", "in range(")], "there is no prange loop"),
     "sums over images": ([("y[k, i, j, f] = total", "y[0, 0, j, f] += total")], "all threads of the prange loop"),
     "imports SciPy": ([("import numpy as np", "import numpy as np\nimport scipy")], "with numpy and numba"),
 }
@@ -83,5 +86,21 @@ def test_a_compiled_mistake_gets_its_hint():
 
 @pytest.mark.slow
 def test_what_numba_cannot_compile_is_said():
-    source = LAB.solution.replace("total = b[f]", "total = {}[f]")
-    assert "TypingError" in check_source(LAB, source).first_wrong.fault
+    source = LAB.solution.replace("    y = np.zeros(", "    x = np.pad(x, 0)\n    y = np.zeros(")
+    fault = check_source(LAB, source).first_wrong.fault
+    assert "TypingError" in fault
+    assert "numpy.pad" in fault
+
+
+@pytest.mark.slow
+def test_an_index_outside_is_said():
+    """Machine code would read whatever lies there."""
+    source = LAB.solution.replace("0 <= row < height and 0 <= column < width", "0 <= row and 0 <= column")
+    fault = check_source(LAB, source).first_wrong.fault
+    assert "IndexError: index 4 is out of bounds for axis 2 with size 4" in fault
+    assert "`total += x[k, row, column, c]" in fault
+
+
+@pytest.mark.slow
+def test_numbas_cache_is_allowed():
+    assert check_source(LAB, LAB.solution.replace("parallel=True)", "parallel=True, cache=True)")).ok

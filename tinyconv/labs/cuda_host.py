@@ -30,7 +30,7 @@ def fault(source: str) -> str | None:
     return None
 
 
-def build(source: str, file_name: str, folder: Path, seconds: float) -> str | None:
+def build(source: str, file_name: str, folder: Path) -> str | None:
     """Compile the kernel in `folder`; return a sentence when that fails, None otherwise."""
     compiler = which("g++")
     if compiler is None:

@@ -63,13 +63,12 @@ struct Array {
     float* data;
     long size;
     char *pages, *fence;  // first byte, first byte of the forbidden page
-    bool input;
 };
 
 static Array arrays[MOST_ARRAYS];
 static int array_count;
 
-inline Array& allocate(const char* name, long size, bool input)
+inline Array allocate(const char* name, long size)
 {
     long page = sysconf(_SC_PAGESIZE), bytes = size * sizeof(float), room = (bytes + 2 * page - 1) / page * page;
     char* pages = static_cast<char*>(mmap(nullptr, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0));
@@ -78,7 +77,7 @@ inline Array& allocate(const char* name, long size, bool input)
     memset(pages, 0xff, room);  // NaN
     mprotect(pages + room, page, PROT_NONE);
     float* data = reinterpret_cast<float*>(pages + room - bytes);
-    return arrays[array_count++] = {name, data, size, pages, pages + room, input};
+    return arrays[array_count++] = {name, data, size, pages, pages + room};
 }
 
 inline void on_fault(int, siginfo_t* information, void*)

@@ -24,7 +24,7 @@ from tinyconv.saving.atomic import replacing_file
 
 FILES_PER_STUDENT = 100
 NAMES = "|".join(lab.name for lab in COURSE)
-NAMED = re.compile(rf"[\s_-]*lab[\s_-]?0*(\d+)(?:[\s_-](?:{NAMES}))?", re.IGNORECASE)
+NAMED = re.compile(rf"[\s_-]*(?<![^\W\d_])lab[\s_-]?0*(\d+)(?:[\s_-](?:{NAMES}))?", re.IGNORECASE)
 LOOKS_LIKE_A_FORMULA = ("=", "+", "-", "@")
 
 
@@ -75,7 +75,7 @@ def grade_class(
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
-    handed_in = _handed_in(folder, labs)
+    handed_in = _handed_in(folder)
     if not handed_in:
         raise DataError(f"{folder} holds no students: a sub-folder or a .py or .cu file for each of them.")
     work = [(student, path) for student, paths in handed_in for path in paths]
@@ -96,7 +96,7 @@ def grade_class(
     return [student for student, _ in handed_in]
 
 
-def _handed_in(folder: Path, labs: Sequence[Lab]) -> list[tuple[Student, list[Path]]]:
+def _handed_in(folder: Path) -> list[tuple[Student, list[Path]]]:
     """All students and their files.  Links are not followed: they could lead to somebody else's solution."""
     students: dict[str, tuple[Student, list[Path]]] = {}
     for path in sorted(folder.iterdir()):

@@ -80,14 +80,15 @@ def _near(result: Array, other: Array, case: Case) -> bool:
 def _symptom(verdict: Verdict) -> str | None:
     """What the wrong numbers have to do with the right ones."""
     assert verdict.got is not None
-    return next(_symptoms(verdict.got.astype(np.float64), verdict.expected.astype(np.float64), verdict.case), None)
+    with np.errstate(all="ignore"):
+        return next(_symptoms(verdict.got.astype(np.float64), verdict.expected, verdict.case), None)
 
 
 def _symptoms(got: Array, expected: Array, case: Case) -> Iterator[str]:
     def equal(candidate: Array) -> bool:
         return candidate.shape == expected.shape and not differing(candidate, expected, max(case.tolerance, 1e-6)).any()
 
-    for order in permutations(range(got.ndim)):
+    for order in permutations(range(got.ndim)) if got.ndim == expected.ndim else ():
         if order != tuple(range(got.ndim)) and equal(got.transpose(order)):
             yield f"Your axes are in the wrong order: transpose({', '.join(map(str, order))}) would put them right."
     if got.size == expected.size and got.shape != expected.shape and equal(got.reshape(expected.shape)):

@@ -33,8 +33,10 @@ class Ended:
     @property
     def signal(self) -> str | None:
         """The name of the signal that killed it, if one did."""
+        if self.returncode >= 0:
+            return None
         with suppress(ValueError):
-            return signal.Signals(-self.returncode).name if self.returncode < 0 else None
+            return signal.Signals(-self.returncode).name
         return f"signal {-self.returncode}"
 
 
@@ -93,6 +95,6 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 def _environment(folder: Path) -> dict[str, str]:
     """What a program needs to start, and nothing that is private."""
-    kept = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL")
+    kept = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL")
     private = {"HOME": str(folder), "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
     return {name: os.environ[name] for name in kept if name in os.environ} | private

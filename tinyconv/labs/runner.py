@@ -26,6 +26,7 @@ REFUSED = {  # the beginnings of the names of Python's audit events
     "os.rename": "rename files", "os.rmdir": "delete folders", "os.chmod": "change files", "os.link": "link files",
     "os.symlink": "link files", "os.truncate": "change files", "shutil.": "copy or delete files",
 }
+REFUSED_WITHOUT_NUMBA = {"ctypes.": "call libraries"}
 
 
 def main(folder: Path) -> None:
@@ -60,7 +61,8 @@ def _run(folder: Path, job: dict[str, Any], report: Callable[..., None]) -> None
     module.__file__ = str(path)
     sys.modules[path.stem] = module
     save, same = np.save, np.array_equal  # the learner's file cannot replace these
-    sys.addaudithook(_refuse(folder))
+    refused = REFUSED if "numba" in job["imports"] else REFUSED | REFUSED_WITHOUT_NUMBA
+    sys.addaudithook(_refuse(folder, refused))
     try:
         exec(compile(source, str(path), "exec"), vars(module))
     except BaseException as error:  # whatever they raise, SystemExit included, becomes a sentence
@@ -71,8 +73,6 @@ def _run(folder: Path, job: dict[str, Any], report: Callable[..., None]) -> None
             return report(problem=f"the file defines no function {name}; it must keep its name.")
         if job["compiled"] and not getattr(function, "targetoptions", {}).get("parallel"):
             return report(problem=f"{name} is not compiled: write @njit(parallel=True) in the line above its def.")
-        if job["compiled"] and "prange" not in source.split("def ", 1)[-1]:
-            return report(problem=f"{name} has no prange loop, so only one thread works.")
     for number, case in enumerate(job["cases"]):
         report(case=number)
         arguments = {
@@ -80,9 +80,11 @@ def _run(folder: Path, job: dict[str, Any], report: Callable[..., None]) -> None
             for name, value in case["arguments"].items()
         }
         given = {name: value.copy() for name, value in arguments.items() if isinstance(value, np.ndarray)}
-        names = job["functions"][case["function"]]
+        names, function = job["functions"][case["function"]], getattr(module, case["function"])
         try:
-            returned = getattr(module, case["function"])(*arguments.values())
+            if job["compiled"]:  # machine code does not check its indices; Python does
+                function.py_func(*(given.get(name, value) for name, value in arguments.items()))
+            returned = function(*arguments.values())
             problem = _returned(returned, names)
             if problem is None:
                 for place, result in enumerate(returned if len(names) > 1 else [returned]):
@@ -135,19 +137,23 @@ def _describe(error: BaseException, path: Path) -> str:
     return f"{type(error).__name__}: {text.strip()[:500]}{where}"
 
 
-def _refuse(folder: Path) -> Callable[[str, tuple[Any, ...]], None]:
+def _refuse(folder: Path, refused: dict[str, str]) -> Callable[[str, tuple[Any, ...]], None]:
     """An audit hook that lets the file compute, and nothing else."""
-    home, writing = str(folder), os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+    def lies_in(place: Path, path: Any) -> bool:
+        return os.path.abspath(os.fsdecode(path)).startswith(f"{place}{os.sep}")
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        for beginning, deed in REFUSED.items():
+        if event == "os.rename" and all(lies_in(folder, path) for path in arguments[:2]):
+            return  # as Numba's cache does
+        for beginning, deed in refused.items():
             if event.startswith(beginning):
                 raise PermissionError(f"a lab may not {deed}")
         if event == "open" and not isinstance(arguments[0], int):
-            path = os.path.abspath(os.fsdecode(arguments[0]))
-            if arguments[2] & writing and not path.startswith(home + os.sep):
+            if arguments[2] & writing and not lies_in(folder, arguments[0]):
                 raise PermissionError("a lab may not write files")
-            if path.startswith(str(FOLDER) + os.sep):
+            if lies_in(FOLDER, arguments[0]):
                 raise PermissionError("a lab may not read the solutions")
 
     return hook

@@ -48,31 +48,38 @@ def _imported(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _race(tree: ast.AST) -> str | None:
-    """A sentence about the first prange loop whose rounds write to the same element of an array.
+    """A sentence about the first prange loop whose rounds write to the same element of an array, or about none at all.
 
-    An element is the loop's own when its index depends on the loop's variable; so does an array made inside of it.
+    An element is a round's own when its index depends on the loop's variable, or its array is made inside of the loop.
     """
-    for loop in ast.walk(tree):
-        if not isinstance(loop, ast.For) or "prange" not in ast.unparse(loop.iter):
-            continue
-        own = _names(loop.target)
-        for _ in range(len(loop.body) + 1):  # until nothing new depends on the variable
-            for node in ast.walk(loop):
-                if isinstance(node, ast.Assign) and own & _names(node.value):
-                    own |= {name for target in node.targets for name in _stored(target)}
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For) and "prange" in ast.unparse(node.iter)]
+    if not loops:
+        return "there is no prange loop yet, so only one thread works."
+    for loop in loops:
+        sources = [pair for node in ast.walk(loop) for pair in _assigned(node)]
         made = {name for node in ast.walk(loop) if isinstance(node, ast.Assign) for name in _stored(node.targets[0])}
-        for node in ast.walk(loop):
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            for target in targets if isinstance(node, ast.Assign | ast.AugAssign) else []:
-                if not isinstance(target, ast.Subscript):
-                    continue
-                if not (own & _names(target.slice) or made & _names(target.value)):
-                    return (
-                        f"line {target.lineno} writes {ast.unparse(target)}, which does not depend on "
-                        f"{ast.unparse(loop.target)}: all threads of the prange loop write the same elements at the "
-                        "same time, and sums get lost. Let prange run over the output, and range over what is summed."
-                    )
+        own = _names(loop.target)
+        for _ in sources:  # long enough for any chain of assignments
+            own |= {name for target, value in sources if own & _names(value) for name in _stored(target)}
+        for target, _ in sources:
+            if not isinstance(target, ast.Subscript) or own & _names(target.slice) or made & _names(target.value):
+                continue
+            return (
+                f"line {target.lineno} writes {ast.unparse(target)}, which does not depend on "
+                f"{ast.unparse(loop.target)}: all threads of the prange loop write the same elements at the same "
+                "time, and sums get lost. Let prange run over the output, and range over what is summed."
+            )
     return None
+
+
+def _assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """What a statement assigns to, each with what it gets."""
+    if isinstance(node, ast.Assign):
+        yield from ((target, node.value) for target in node.targets)
+    elif isinstance(node, ast.AugAssign):
+        yield node.target, node.value
+    elif isinstance(node, ast.For):
+        yield node.target, node.iter
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -79,7 +79,7 @@ def run_source(lab: Lab, source: str, cases: Sequence[Case]) -> Run:
 
 # -- Python -----------------------------------------------------------------------------------------------------------
 
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2", "NUMBA_BOUNDSCHECK": "1"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
 
 
 def _write_job(lab: Lab, source: str, cases: Sequence[Case], folder: Path) -> None:
@@ -111,24 +111,24 @@ def _plain(arguments: Any) -> dict[str, Any]:
 def _read_report(lab: Lab, cases: Sequence[Case], folder: Path, ended: Ended) -> Run:
     """Put together what the process has written before it ended, in whatever way it ended."""
     outcomes: list[Outcome | None] = [None] * len(cases)
-    begun, problem, done = -1, None, False
+    begun, problem, done = False, None, False
     for line in _lines(folder / "report.jsonl"):
         number = line.get("case")
         if number is None:
             problem = printable(line["problem"]) if "problem" in line else problem
             done = done or "done" in line
         elif isinstance(number, int) and 0 <= number < len(cases):
-            begun = number
+            begun = True
             if "problem" in line:
                 names = lab.functions[cases[number].function]
                 outcomes[number] = _outcome(line, folder, number, len(names), tuple(cases[number].arguments))
     end = _end_in_words(lab, ended) or (None if done else "it ends the program instead of returning.")
-    if end and begun >= 0 and outcomes[begun] is None:
-        outcomes[begun] = Outcome(None, end)
-    elif end and begun < 0:
+    if end and not begun:
         problem = problem or f"before a function is called, {end}"
-    printed = ended.printed.replace(f"{folder / lab.file_name}", lab.file_name)  # in warnings
-    return Run(tuple(outcomes), problem, printable(printed, limit=PRINTED_BYTES))
+    elif end and None in outcomes:
+        outcomes[outcomes.index(None)] = Outcome(None, end)
+    printed = printable(ended.printed.replace(f"{folder / lab.file_name}", lab.file_name), limit=PRINTED_BYTES)
+    return Run(tuple(outcomes), None, printed) if problem is None else Run((None,) * len(cases), problem, printed)
 
 
 def _end_in_words(lab: Lab, ended: Ended) -> str | None:
@@ -201,7 +201,7 @@ def printable(text: object, limit: int = SENTENCE) -> str:
 
 def _run_cuda(lab: Lab, source: str, cases: Sequence[Case], folder: Path) -> Run:
     """Compile the file for the processor and run it once per case."""
-    problem = cuda_host.fault(source) or cuda_host.build(source, lab.file_name, folder, lab.seconds)
+    problem = cuda_host.fault(source) or cuda_host.build(source, lab.file_name, folder)
     if problem:
         return Run((None,) * len(cases), printable(problem))
     outcomes, printed = [], []

@@ -45,7 +45,7 @@ class Verdict:
 def differing(got: Array, expected: Array, tolerance: float) -> Array:
     """Which elements differ by more than `tolerance` times the largest expected number (at least 1)."""
     finite = np.abs(expected[np.isfinite(expected)])
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         near = np.abs(got.astype(np.float64) - expected) <= tolerance * finite.max(initial=1.0)
     wrong: Array = ~(near | (got == expected) | (np.isnan(got) & np.isnan(expected)))
     return wrong

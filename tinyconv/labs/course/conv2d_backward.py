@@ -127,7 +127,7 @@ LAB = Lab(
             ("return dx, dw, db", "return dx, dw.swapaxes(2, 3), db"),
         ),
         mistake(
-            "You forgot the padding in dw: it is 0 · dy that falls on it, but the other windows move.",
+            "In dw you forgot that the windows of a padded image begin above and left of it: row i·sh + p - ph.",
             (
                 "np.tensordot(padded[:, rows, columns], dy,",
                 "np.tensordot(np.pad(x, ((0, 0), (0, 2 * ph), (0, 2 * pw), (0, 0)))[:, rows, columns], dy,",
