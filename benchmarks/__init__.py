@@ -2,6 +2,7 @@
 
     tinyconv bench train-throughput         images per second of whole training steps
     tinyconv bench ladder conv2d            every rung of an operation against the limits of the machine
+    tinyconv bench accuracy                 what the reference networks reach on their test images
     tinyconv bench memory | startup | scaling | predict | time-to-accuracy
     tinyconv bench tune                     the model by which the rung of a convolution is chosen, refitted
 

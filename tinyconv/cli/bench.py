@@ -146,6 +146,27 @@ def time_to_accuracy(
 
 
 @app.command()
+def accuracy(
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="Only this row of the table; give it once for each.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many trainings of each, seeds 0, 1, …")] = 3,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Trainings at a time, with one thread each.")] = 2,
+    runs: Annotated[
+        Path | None, typer.Option(help="A folder to keep the runs in; what is finished there is not trained again.")
+    ] = None,
+    output: Output = RESULTS,
+) -> None:
+    """Test accuracy of the reference networks, over several seeds."""
+    from tinyconv.benchmarks import accuracy as benchmark
+    from tinyconv.checks import whole_number
+
+    names = tuple(dict.fromkeys(recipe or benchmark.RECIPES))
+    seeds, jobs = whole_number(seeds, "--seeds", minimum=1), whole_number(jobs, "--jobs", minimum=1)
+    _run(lambda say: benchmark.run(recipes=names, seeds=seeds, jobs=jobs, runs=runs, say=say), output)
+
+
+@app.command()
 def ladder(
     operation: Annotated[str, typer.Argument(help="conv2d, conv_relu_maxpool, dense, maxpool2d, relu, adam, …")],
     network: Network = None, threads: Threads = None, rounds: NumberOfRounds = 5,
