@@ -117,7 +117,7 @@ class Record(Trial):
     def _train(self, seed: int, samples: int) -> tuple[float, float]:
         """Train on the first `samples` images, test on all."""
         network = _network(self.recipe.model(self.image_shape, seed=seed), self._channels_last)
-        loss = _loss(network, binary=False)
+        loss = _loss(network, binary=False, label_smoothing=self.recipe.label_smoothing)
         if self._compiled:
             loss = torch.compile(loss)
         adam = optimizers.get(dict(self.recipe.optimizer)).get_config()
@@ -156,11 +156,11 @@ def _network(model: Sequential, channels_last: bool) -> Any:
     return network.to(memory_format=torch.channels_last) if channels_last else network
 
 
-def _loss(network: Any, *, binary: bool) -> Callable[[Any, Any], Any]:
+def _loss(network: Any, *, binary: bool, label_smoothing: float = 0.0) -> Callable[[Any, Any], Any]:
     """(images, class numbers) → the mean loss of the batch."""
     if binary:
         return lambda x, y: functional.binary_cross_entropy_with_logits(network(x)[:, 0], y.to(torch.float32))
-    return lambda x, y: functional.cross_entropy(network(x), y)
+    return lambda x, y: functional.cross_entropy(network(x), y, label_smoothing=label_smoothing)
 
 
 def _endless_rows(samples: int, batch: int) -> Iterator[Any]:
