@@ -24,7 +24,7 @@ BASE = (
     "safetensors", "pillow",
 )
 EXTRAS = {  # package → the extra that brings it
-    "h5py": "hdf5", "torch": "oracle", "mpi4py": "mpi", "onnx": "onnx", "starlette": "lab", "jupyterlab": "notebooks",
+    "h5py": "hdf5", "torch": "oracle", "starlette": "lab", "jupyterlab": "notebooks",
 }
 CPU_FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bf16", "amx-tile", "neon", "sve")
 

@@ -22,11 +22,11 @@ def test_this_machine():
 
 def test_missing_package(monkeypatch):
     version = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda package: None if package in ("numba", "onnx") else version(package))
+    monkeypatch.setattr(doctor, "_version", lambda package: None if package in ("numba", "jupyterlab") else version(package))
     found = by_name(doctor.versions())
     assert found["numba"].fix == "pip install numba"
-    assert found["onnx"].fix == ""  # an extra: nothing is broken without it
-    assert "onnx" in found["onnx"].value
+    assert found["jupyterlab"].fix == ""  # an extra: nothing is broken without it
+    assert "notebooks" in found["jupyterlab"].value
 
 
 @pytest.mark.parametrize(
