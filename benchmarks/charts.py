@@ -45,7 +45,7 @@ def caption(machine: Mapping[str, Any], threads: int) -> str:
 
 def bars_per_network(
     field: Field, measured: Mapping[str, Mapping[str, Measurement]], *, subtitles: Mapping[str, str], quantity: str,
-    caption: str, number: str = "{:,.0f}",
+    caption: str,
 ) -> "Figure":
     """One panel per network, one bar per contestant that ran anywhere, thin lines from the lowest to the highest."""
     shown = [one for one in field.contestants if any(one.name in values for values in measured.values())]
@@ -58,14 +58,15 @@ def bars_per_network(
             axes.remove()
             continue
         network = list(measured)[index]
-        _bars(axes, shown, measured[network], number)
+        _bars(axes, shown, measured[network])
         axes.set_title(f"{network}, {subtitles[network]}", loc="left", fontsize=10, fontweight="bold")
         axes.tick_params(axis="y", labelleft=index % columns == 0)
-    _caption(figure, f"{quantity}; hatched: as an expert tunes it", caption)
+    hatched = "; hatched: as an expert tunes it" if any(contestant.tuned for contestant in shown) else ""
+    _caption(figure, quantity + hatched, caption)
     return figure
 
 
-def _bars(axes: "Axes", shown: Sequence[Contestant], values: Mapping[str, Measurement], number: str) -> None:
+def _bars(axes: "Axes", shown: Sequence[Contestant], values: Mapping[str, Measurement]) -> None:
     largest = max((value.high for value in values.values()), default=1.0)
     for place, contestant in enumerate(shown):
         value = values.get(contestant.name)
@@ -78,7 +79,7 @@ def _bars(axes: "Axes", shown: Sequence[Contestant], values: Mapping[str, Measur
             hatch="////" if contestant.tuned else None,
         )
         axes.plot([value.low, value.high], [place, place], color="black", linewidth=1)
-        axes.text(value.high + 0.02 * largest, place, number.format(value.median), va="center", fontsize=8)
+        axes.text(value.high + 0.02 * largest, place, f"{value.median:,.0f}", va="center", fontsize=8)
     axes.set_xlim(0, 1.22 * largest)
     axes.set_yticks(range(len(shown)), [contestant.label for contestant in shown], fontsize=8)
     axes.set_ylim(len(shown) - 0.4, -0.6)

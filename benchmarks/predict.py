@@ -10,7 +10,7 @@ from .report import Report
 
 NETWORKS = ("course_cnn", "simple_cnn_dropout", "mnist_convnet")
 IMAGES = 10_000
-CHUNKS = (64, 256, 1000)
+CHUNKS = (100, 250, 1000)
 SUMMARY = (
     "Images per second when {images:,} images that are in memory already are given to `predict` (PyTorch: the network "
     "in `inference_mode`, then softmax), with the same weights and {threads} for all. Each contestant works in chunks "

@@ -22,6 +22,8 @@ from threading import Timer
 from types import TracebackType
 from typing import Any, Self
 
+from tinyconv.errors import ArgumentError, TinyconvError
+
 from .machine import CHECKOUT
 
 PATIENCE = 1800.0  # seconds until a contestant that does not answer is ended
@@ -31,8 +33,10 @@ THREAD_VARIABLES = (
 )
 
 
-class ContestantError(Exception):
+class ContestantError(TinyconvError):
     """A contestant cannot run, or stopped running; the text says why."""
+
+    exit_code = 1
 
 
 class Worker:
@@ -49,6 +53,7 @@ class Worker:
         self, *, threads: int, python: str | None = None, preload: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._computes = False
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # `close` closes it
         arguments = [python or sys.executable, "-P", "-m", "tinyconv.benchmarks.worker", str(threads)]
         try:
@@ -78,7 +83,9 @@ class Worker:
         return int(self._ask({"peak": True}))
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, at once if it is computing."""
+        if self._computes:
+            self._process.kill()
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):  # what an ended process did not read
                 self._process.stdin.close()
@@ -104,6 +111,7 @@ class Worker:
         assert self._process.stdout is not None
         guard = Timer(PATIENCE, self._process.kill)
         guard.start()
+        self._computes = True
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -112,6 +120,7 @@ class Worker:
             line = ""
         finally:
             guard.cancel()
+        self._computes = False
         if not line:
             raise ContestantError(self._last_words())
         answer = json.loads(line)
@@ -130,10 +139,13 @@ class Worker:
 
 
 def find_tcmalloc(given: Path | None = None) -> str:
-    """The library for LD_PRELOAD: the one given, or the system's; raises ContestantError when there is none."""
+    """The library for LD_PRELOAD: the one given, or the system's; raises ContestantError when there is none.
+
+    Raises ArgumentError when the one given is not there.
+    """
     if given is not None:
         if not given.is_file():
-            raise ContestantError(f"there is no file {given}")
+            raise ArgumentError(f"There is no file {given}.")
         return str(given.resolve())
     if not sys.platform.startswith("linux"):
         raise ContestantError("tcmalloc is preloaded on Linux only")

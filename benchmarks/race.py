@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from threading import Event
 from typing import Any, Generic, TypeVar
 
 from .contestants import Contestant
@@ -102,9 +103,12 @@ def _get_ready(
     for key, entry in entries.items():
         families.setdefault(entry.contestant.family, []).append(key)
     ready: dict[K, Worker] = {}
+    stopping = Event()
 
     def prepare(keys: Sequence[K]) -> None:
         for key in keys:
+            if stopping.is_set():
+                return
             entry = entries[key]
             say(f"{entry.contestant.label} gets ready")
             try:
@@ -116,5 +120,10 @@ def _get_ready(
                 outcome.failed[key] = str(problem)
 
     with ThreadPoolExecutor(len(families) or 1) as pool:
-        list(pool.map(prepare, families.values()))
+        try:
+            list(pool.map(prepare, families.values()))
+        except BaseException:  # Ctrl-C does not wait for whoever still compiles
+            stopping.set()
+            stack.close()
+            raise
     return {key: ready[key] for key in entries if key in ready}

@@ -16,8 +16,6 @@ from .race import Entry, Rounds, Say, race
 from .recipes import Recipe
 from .report import Report, Table
 
-GOAL = 0.99
-SEEDS = 30
 SUMMARY = (
     "The recipe *{recipe}* ({source}) on {data}: {epochs}, batches of {batch}, the same initial weights, learning "
     "rates and {threads} for all. *Training* is the time from the first batch to the last update. Before it, and told "
@@ -28,8 +26,7 @@ SUMMARY = (
 
 
 def run(
-    field: Field, recipe: Recipe, rounds: Rounds, *, data: str = "mnist", goal: float = GOAL, limit: int | None = None,
-    say: Say,
+    field: Field, recipe: Recipe, rounds: Rounds, *, data: str, goal: float, limit: int | None, say: Say
 ) -> Report:
     """Let all contestants train with seeds 0 … rounds.rounds - 1, in turns; `limit` takes fewer training images."""
     described = machine.describe()

@@ -53,10 +53,21 @@ def reason(problem: Exception) -> str:
 def hold_to_processors(count: int) -> None:
     """Let this process, and all threads it starts, run on `count` processors only, where the system can do that.
 
-    Thread pools that nobody can configure follow it.
+    Thread pools that nobody can configure follow it.  Processors that share a core come last.
     """
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+        allowed = sorted(os.sched_getaffinity(0))
+        groups: dict[str, list[int]] = {}
+        for processor in allowed:
+            groups.setdefault(core(processor), []).append(processor)
+        rank = {processor: place for group in groups.values() for place, processor in enumerate(group)}
+        os.sched_setaffinity(0, sorted(allowed, key=lambda processor: (rank[processor], processor))[:count])
+
+
+def core(processor: int) -> str:
+    """The core that a processor is a hardware thread of; each its own where the system does not tell."""
+    siblings = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
+    return siblings.read_text() if siblings.is_file() else str(processor)
 
 
 def require_library(name: str) -> None:

@@ -85,7 +85,7 @@ class Prediction(Passes):
         self.network = _network(model, channels_last).eval()
         self._probabilities = torch.sigmoid if model.output_shape[-1] == 1 else lambda z: torch.softmax(z, 1)
         if compiled:
-            self.network = torch.compile(self.network)
+            self.network = torch.compile(self.network, dynamic=False)  # code for each size of chunks
         self.choose_chunk(chunks)
 
     def predict(self, chunk: int) -> Array:

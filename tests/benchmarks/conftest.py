@@ -14,7 +14,8 @@ def versions():
     return {"engine": "1.0"}
 
 class Training:
-    def __init__(self, speed=1.0, fails_in=None):
+    def __init__(self, speed=1.0, fails_in=None, sleeps=0.0):
+        time.sleep(sleeps)
         if speed < 0:
             raise ValueError("speed is negative\\nand more that no table needs")
         self.speed, self.turns, self.fails_in = speed, 0, fails_in
@@ -41,16 +42,17 @@ class Training:
 '''
 
 
+@pytest.fixture(scope="session")
+def engine_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the contestants' import path, with the engine above as `fake.engine`."""
+    folder = tmp_path_factory.mktemp("engines")
+    (folder / "fake").mkdir()
+    (folder / "fake" / "__init__.py").touch()
+    (folder / "fake" / "engine.py").write_text(ENGINE)
+    return folder
+
+
 @pytest.fixture
-def engine_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder on the contestants' import path with the engine above as `fake.engine`."""
-    (tmp_path / "fake").mkdir()
-    (tmp_path / "fake" / "__init__.py").touch()
-    (tmp_path / "fake" / "engine.py").write_text(ENGINE)
+def contestant(engine_path: Path, monkeypatch: pytest.MonkeyPatch) -> Contestant:
     monkeypatch.setattr(contestants, "ENGINES", "fake")
-    return tmp_path
-
-
-@pytest.fixture
-def contestant(engine_path: Path) -> Contestant:
     return Contestant("fake", "Fake", "engine", environment={"PYTHONPATH": str(engine_path)})

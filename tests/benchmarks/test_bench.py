@@ -72,7 +72,7 @@ def test_who_cannot_run_says_why():
 def test_predict():
     document = bench("predict", *SMALL, "--images", "50", "--no-tcmalloc")
     chunk = document["results"]["chunk"]["fashion_perceptron"]["tinyconv-numpy"]
-    assert chunk["median"] in (64, 256, 1000)
+    assert chunk["median"] in (100, 250, 1000)
 
 
 def test_memory():

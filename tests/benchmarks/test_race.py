@@ -1,6 +1,9 @@
 """Contestants take turns in alternating order, and one that fails is left out with its reason."""
 
+import os
+import signal
 from dataclasses import replace
+from threading import Timer
 
 import pytest
 
@@ -45,6 +48,16 @@ def test_failures_are_left_out(contestant):
     )
     assert set(outcome.turns) == {"good"}
     assert outcome.failed == {"never": "ValueError: speed is negative", "not for long": "RuntimeError: out of luck"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that could be sent for Ctrl-C")
+def test_ctrl_c_does_not_wait_for_those_who_get_ready(contestant):
+    """One would take an hour, and another one come after it."""
+    patient = Entry(contestant, "Training", {"sleeps": 3600.0})
+    ctrl_c = Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    ctrl_c.start()
+    with pytest.raises(KeyboardInterrupt):
+        race({"first": patient, "second": patient}, lambda worker, _: {}, QUICK, silent)
 
 
 def test_a_contest_says_who_did_not_run_and_where(contestant):
