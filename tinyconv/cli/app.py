@@ -6,7 +6,21 @@ import typer
 from typer.core import TyperGroup
 
 from tinyconv import __version__
-from tinyconv.cli import bench, convdemo, data, doctor, evaluate, gradcheck, lab, plot, predict, summary, train, zoo
+from tinyconv.cli import (
+    bench,
+    convdemo,
+    data,
+    doctor,
+    evaluate,
+    gradcheck,
+    lab,
+    lab_open,
+    plot,
+    predict,
+    summary,
+    train,
+    zoo,
+)
 from tinyconv.errors import TinyconvError
 
 FAILURE, INTERRUPTED = 1, 130
@@ -76,6 +90,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(plot.app, name="plot")
 app.command()(convdemo.convdemo)
 app.command()(zoo.zoo)
+lab.app.command("open")(lab_open.open_lab)
 app.add_typer(lab.app, name="lab")
 app.add_typer(bench.app, name="bench")
 app.command()(doctor.doctor)
