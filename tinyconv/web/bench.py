@@ -247,11 +247,11 @@ class Bench:
             if self.training is None:
                 self._switch_to_what_comes()
         elif "backend" not in self.busy:
-            saved = snapshot.take(self.model)
-            copy = (saved[0], {key: tensor.copy() for key, tensor in saved[1].items()})
+            document, tensors = snapshot.take(self.model)
+            tensors = {name: tensor.copy() for name, tensor in tensors.items()}
             self._in_background(
                 "backend", f"{name} compiles its kernels for this processor; the first time takes about a minute.",
-                lambda: _warm_up(copy, name), lambda _: self._compiled_for(name),
+                lambda: _warm_up(document, tensors, name), lambda _: self._compiled_for(name),
             )
 
     def _compiled_for(self, name: str) -> None:
@@ -318,9 +318,9 @@ def _matrix(values: Any, shape: tuple[int, ...]) -> Array:
     return np.array(values, np.float64)
 
 
-def _warm_up(saved: Any, backend: str) -> None:
+def _warm_up(document: snapshot.Document, tensors: snapshot.Tensors, backend: str) -> None:
     """Use everything once that the lab needs on `backend`, on a copy of the network, so that it is compiled."""
-    model, _ = snapshot.restore(*saved, "The lab's network", backend)
+    model, _ = snapshot.restore(document, tensors, "The lab's network", backend)
     x, y = np.zeros((2, *network.IMAGE), np.float32), np.array([0, 1], np.uint8)
     model.fit(x, y, batch_size=2, epochs=model.epochs_seen + 1, initial_epoch=model.epochs_seen, verbose=0)
     model.predict(x)

@@ -4,7 +4,7 @@ All numbers are the network's own: windows are cut from the array that the layer
 compared with what the layer has put out (`adds_up`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from tinyconv.layers.pooling import Pooling2D
 Array = np.ndarray[Any, Any]
 Explanation = dict[str, Any]
 
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {  # of one number; "linear" is none of them
+    "relu": lambda z: max(z, 0.0), "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh,
+}
 TOLERANCE = 1e-4  # of the largest term: float32 sums in another order
 
 
@@ -96,8 +99,7 @@ def _dense(layer: Dense, x: Array, place: tuple[int, ...]) -> Explanation:
 
 def _activated(name: str, z: Any) -> Explanation:
     """What the activation called `name` makes of the number z."""
-    functions = {"relu": lambda z: max(z, 0.0), "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh}
-    return {"activation": name, "total": z, "result": functions.get(name, float)(z)}
+    return {"activation": name, "total": z, "result": _ACTIVATIONS.get(name, float)(z)}
 
 
 def _softmax(z: Array) -> Array:
