@@ -2,6 +2,7 @@
 
 import io
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -36,6 +37,19 @@ def test_auto_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     assert verbosity("auto") == 1
     assert isinstance(reporter("auto"), ProgressBar)
+
+
+def test_auto_is_a_bar_in_a_notebook_and_not_wherever_jupyter_is_imported(monkeypatch):
+    class ZMQInteractiveShell:
+        pass
+
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    for shell, expected in ((None, 2), (ZMQInteractiveShell(), 1)):
+        ipython = ModuleType("IPython")
+        ipython.get_ipython = lambda shell=shell: shell
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+        assert verbosity("auto") == expected
 
 
 @pytest.mark.parametrize("verbose", [3, -1, "loud", None])

@@ -23,10 +23,16 @@ def verbosity(verbose: Any) -> int:
     Raises ArgumentError for anything else.
     """
     if verbose == "auto":
-        return 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2
+        return 1 if sys.stdout.isatty() or _in_notebook() else 2
     if verbose not in (0, 1, 2):
         raise ArgumentError(f'verbose must be 0, 1, 2 or "auto", but got {verbose!r}.')
     return int(verbose)
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this: its shell speaks to the page over ZeroMQ."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 def reporter(verbose: Any) -> Callback:
