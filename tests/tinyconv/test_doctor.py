@@ -22,7 +22,8 @@ def test_this_machine():
 
 def test_missing_package(monkeypatch):
     version = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda package: None if package in ("numba", "jupyterlab") else version(package))
+    missing = ("numba", "jupyterlab")
+    monkeypatch.setattr(doctor, "_version", lambda package: None if package in missing else version(package))
     found = by_name(doctor.versions())
     assert found["numba"].fix == "pip install numba"
     assert found["jupyterlab"].fix == ""  # an extra: nothing is broken without it
