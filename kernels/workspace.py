@@ -47,7 +47,11 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         """Bytes held now."""
-        return sum(memory.nbytes for memory in self._memory.values())
+        return self.held_by("")
+
+    def held_by(self, prefix: str) -> int:
+        """Bytes held now by the names that begin with `prefix`."""
+        return sum(memory.nbytes for (name, _), memory in self._memory.items() if name.startswith(prefix))
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Array:

@@ -32,7 +32,7 @@ class Callback:
     """Base of all callbacks: every hook does nothing.
 
     Attributes that `fit` sets before the first hook:
-        model: the model in training; `model.stop_training = True` ends it after the current epoch.
+        model: the model in training; `model.stop_training = True` ends it after the current step or epoch.
         params: epochs, initial_epoch, steps (batches per epoch), batch_size, samples, and metrics: the names in `logs`.
     """
 
@@ -114,13 +114,17 @@ class Monitor(Callback):
         monitor: the name of a number in the epoch's logs.
         min_delta: how much better than the best it must be to count as better.
         mode: "min", "max", or "auto": "max" for accuracies, "min" for the rest.
+        verbose: 1 to say in a line what was done.
     """
 
-    def __init__(self, monitor: str = "val_loss", *, min_delta: float = 0.0, mode: str = "auto") -> None:
+    def __init__(
+        self, monitor: str = "val_loss", *, min_delta: float = 0.0, mode: str = "auto", verbose: int = 0
+    ) -> None:
         if mode not in ("auto", "min", "max"):
             raise ArgumentError(f'mode must be "auto", "min" or "max", but got {mode!r}.')
         self.monitor = monitor
         self.min_delta = abs(number(min_delta, "min_delta"))
+        self.verbose = verbose
         self.maximize = mode == "max" or (mode == "auto" and monitor.endswith(("acc", "accuracy", "auc")))
         self.best = self.worst
 
@@ -129,11 +133,15 @@ class Monitor(Callback):
         """A value that everything but NaN improves on."""
         return -math.inf if self.maximize else math.inf
 
-    def improves(self, current: float) -> bool:
-        """Whether `current` beats the best so far by more than `min_delta`; NaN never does."""
-        if self.maximize:
-            return current > self.best + self.min_delta
-        return current < self.best - self.min_delta
+    def improves(self, current: float, reference: float | None = None) -> bool:
+        """Whether `current` beats the best so far, or `reference`, by more than `min_delta`; NaN never does."""
+        best = self.best if reference is None else reference
+        return current > best + self.min_delta if self.maximize else current < best - self.min_delta
+
+    def tell(self, epoch: int, sentence: str) -> None:
+        """Say what was done, if `verbose`."""
+        if self.verbose:
+            print(f"epoch {epoch + 1}: {sentence}", flush=True)
 
     def on_train_begin(self) -> None:
         if self.monitor not in self.params["metrics"]:
@@ -156,16 +164,19 @@ class EarlyStopping(Monitor):
     Arguments:
         min_delta: changes up to this much do not count as better.
         patience: epochs without improvement to wait through.
+        baseline: what must be beaten, too, for the waiting to begin anew.
         restore_best_weights: end with the weights of the best epoch instead of the last.
         start_from_epoch: epochs to train before anything is compared.
     """
 
     def __init__(
-        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, mode: str = "auto",
-        restore_best_weights: bool = False, start_from_epoch: int = 0,
+        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, verbose: int = 0,
+        mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
     ) -> None:
-        super().__init__(monitor, min_delta=min_delta, mode=mode)
+        super().__init__(monitor, min_delta=min_delta, mode=mode, verbose=verbose)
         self.patience = whole_number(patience, "patience")
+        self.baseline = None if baseline is None else number(baseline, "baseline")
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = whole_number(start_from_epoch, "start_from_epoch")
         self.reset()
@@ -180,15 +191,19 @@ class EarlyStopping(Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if epoch < self.start_from_epoch:
             return
-        if self.improves(logs[self.monitor]):
-            self.best, self.best_epoch, self.wait = logs[self.monitor], epoch, 0
+        current = logs[self.monitor]
+        self.wait += 1
+        if self.improves(current):
+            self.best, self.best_epoch = current, epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
+            if self.baseline is None or self.improves(current, self.baseline):
+                self.wait = 0
             return
-        self.wait += 1
         if self.wait >= self.patience:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+            self.tell(epoch, f"{self.monitor} has not become better than {self.best:.4f}: stopping")
 
     def on_train_end(self) -> None:
         if self.best_weights is not None:
@@ -212,10 +227,10 @@ class ReduceLROnPlateau(Monitor):
     """
 
     def __init__(
-        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, mode: str = "auto",
-        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0,
+        mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
     ) -> None:
-        super().__init__(monitor, min_delta=min_delta, mode=mode)
+        super().__init__(monitor, min_delta=min_delta, mode=mode, verbose=verbose)
         self.factor = number(factor, "factor", above=0, below=1)
         self.patience = whole_number(patience, "patience")
         self.cooldown = whole_number(cooldown, "cooldown")
@@ -244,6 +259,7 @@ class ReduceLROnPlateau(Monitor):
             if self.wait >= self.patience and rate > self.min_lr:
                 optimizer.learning_rate = max(rate * self.factor, self.min_lr)
                 self.cooling, self.wait = self.cooldown, 0
+                self.tell(epoch, f"the learning rate is now {optimizer.current_learning_rate():g}")
 
     def get_state(self) -> State:
         return {"best": self.best, "wait": self.wait, "cooling": self.cooling}
@@ -291,10 +307,10 @@ class ModelCheckpoint(Monitor):
     """
 
     def __init__(
-        self, filepath: str | Path, monitor: str = "val_loss", save_best_only: bool = False,
+        self, filepath: str | Path, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
         save_weights_only: bool = False, mode: str = "auto",
     ) -> None:
-        super().__init__(monitor, mode=mode)
+        super().__init__(monitor, mode=mode, verbose=verbose)
         self.filepath = str(filepath)
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
@@ -314,6 +330,7 @@ class ModelCheckpoint(Monitor):
             self.model.save_weights(path)
         else:
             self.model.save(path)
+        self.tell(epoch, f"saved {path}")
 
     def path(self, epoch: int, logs: Logs) -> Path:
         """`filepath` with its fields filled; raises ArgumentError for a field that the logs do not have."""

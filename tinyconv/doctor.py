@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """Look at everything, in the order a reader wants it.  Compiles one small kernel to see that compiling works."""
-    return [*versions(), *processor(), *threads(), *folders(), *gpu(gpus(), cupy_wheels())]
+    return [*versions(), *processor(), *threads(), *memory(), *folders(), *gpu(gpus(), cupy_wheels())]
 
 
 def versions() -> list[Finding]:
@@ -97,6 +97,15 @@ def threads() -> list[Finding]:
     if not libraries:
         found.append(Finding("threads", "BLAS", "NumPy uses one that threadpoolctl does not know"))
     return found
+
+
+def memory() -> list[Finding]:
+    """How much of it im2col takes; `tinyconv train` tells what a model needed in all."""
+    from tinyconv.kernels.workspace import CAP_BYTES
+    from tinyconv.summary import readable
+
+    value = f"at most {readable(CAP_BYTES)} for copies of pixels: larger batches are worked through in pieces"
+    return [Finding("memory", "im2col", value)]
 
 
 def folders() -> list[Finding]:

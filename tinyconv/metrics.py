@@ -14,14 +14,14 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Metric:
-    """A function (y_true, y_pred) → float, and the name under which a History keeps it."""
+    """A function (y_true, y_pred) → one number, or one per example, and the name under which a History keeps it."""
 
     name: str
     function: Callable[[Any, Array], float]
 
     def __call__(self, y_true: Any, y_pred: Array) -> float:
         """Return the metric's mean over the batch."""
-        return self.function(y_true, y_pred)
+        return float(np.mean(self.function(y_true, y_pred)))
 
 
 def accuracy(y_true: Any, y_pred: Array) -> float:

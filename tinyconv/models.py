@@ -58,7 +58,7 @@ class Sequential:
         optimizer, loss, metrics: what `compile` was given, as objects.
         history: of the last `fit`.
         epochs_seen: epochs of training so far; the shuffle stream's step.
-        stop_training: a callback sets it to end the training after the epoch.
+        stop_training: a callback sets it to end the training after the step or epoch, as in Keras.
 
     Raises ArgumentError for an unknown backend or dtype, and ShapeError, naming the layer, when shapes do not fit.
     """

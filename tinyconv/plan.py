@@ -34,6 +34,7 @@ from tinyconv.layers.base import Array, Layer, Shape
 from tinyconv.layers.conv2d import Conv2D
 from tinyconv.layers.pooling import MaxPooling2D
 from tinyconv.losses import Loss
+from tinyconv.summary import readable
 
 
 class ConvReluMaxPool:
@@ -193,6 +194,14 @@ class Plan:
     def nbytes(self) -> int:
         """Bytes of memory that the plan holds for batches of the sizes seen so far; 0 in study mode."""
         return 0 if self.workspace is None else self.workspace.nbytes
+
+    def memory(self) -> str:
+        """The same for people, and how much of it im2col needs for its copies of pixels."""
+        if self.workspace is None:
+            return "none kept between steps (study mode)"
+        columns = self.workspace.held_by("conv2d/cols")
+        share = f", {readable(columns)} of it for im2col (capped at {readable(self.workspace.cap)})" if columns else ""
+        return f"{readable(self.nbytes)} for batches{share}"
 
     @contextmanager
     def _lending(self) -> Iterator[None]:

@@ -24,11 +24,11 @@ def summary_lines(name: str, layers: Sequence[Layer]) -> Iterator[str]:
     parameters = [parameter for layer in layers for parameter in layer.parameters]
     for label, kinds in (("Total", (True, False)), ("Trainable", (True,)), ("Non-trainable", (False,))):
         arrays = [parameter.value for parameter in parameters if parameter.trainable in kinds]
-        yield f"{label} params: {sum(a.size for a in arrays):,} ({_bytes(sum(a.nbytes for a in arrays))})"
+        yield f"{label} params: {sum(a.size for a in arrays):,} ({readable(sum(a.nbytes for a in arrays))})"
     yield "_" * (sum(widths) + 1)
 
 
-def _bytes(count: int) -> str:
+def readable(count: int) -> str:
     """A number of bytes for people: 0 B, 2.65 MiB."""
     if count < 1024:
         return f"{count} B"

@@ -87,6 +87,8 @@ def test_every_hook_of_the_base_may_be_left_out():
         ({"patience": 1, "min_delta": -0.5}, [5, 4.4, 4.0], 3),  # the sign does not matter, as in Keras
         ({"patience": 2}, [math.nan, math.nan, 1], 2),  # NaN is never better
         ({"patience": 1, "start_from_epoch": 3}, [1, 2, 3, 9, 8, 8.5], 6),
+        ({"patience": 2, "baseline": 3}, [5, 4, 4.5], 3),  # better, but not than the baseline: the wait goes on
+        ({"patience": 2, "baseline": 3}, [5, 4, 2, 2.5, 2.5, 1], 5),
         ({"patience": 1, "monitor": "val_accuracy"}, [0.1, 0.2, 0.3, 0.3], 4),
         ({"patience": 1, "monitor": "val_accuracy", "mode": "min"}, [0.1, 0.2, 0.3], 2),
     ],
@@ -103,6 +105,18 @@ def test_early_stopping_brings_the_best_weights_back():
     stopping.on_train_end()
     assert stopping.model.weight == 1
     assert (stopping.best, stopping.best_epoch, stopping.stopped_epoch) == (1, 1, 3)
+
+
+def test_callbacks_say_what_they_do_when_asked(capsys, tmp_path):
+    run(begin(EarlyStopping(patience=1, verbose=1)), [3, 4])
+    run(begin(ReduceLROnPlateau(patience=1, factor=0.5, verbose=1)), [3, 4])
+    run(begin(ModelCheckpoint(tmp_path / "best.h5", save_best_only=True, verbose=1)), [3, 4])
+    run(begin(EarlyStopping(patience=1)), [3, 4])
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 2: val_loss has not become better than 3.0000: stopping",
+        "epoch 2: the learning rate is now 0.5",
+        f"epoch 1: saved {tmp_path / 'best.h5'}",
+    ]
 
 
 def test_early_stopping_without_restoring_leaves_the_weights():

@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import io
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -27,6 +29,15 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # -- digits -----------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_read_without_scikit_learn_and_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import sys; from tinyconv.datasets import digits; digits.load_data(); print('sklearn' in sys.modules)"
+    read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert read.stdout == "False\n", read.stderr
+    file = digits._read()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)  # as if the file were elsewhere
+    np.testing.assert_array_equal(digits._read(), file)
 
 
 def test_digits_are_complete_and_the_same_each_time() -> None:

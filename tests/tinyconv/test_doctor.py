@@ -17,6 +17,7 @@ def test_this_machine():
     found = by_name(findings)
     assert {"tinyconv", "Python", "numpy", "cores", "Numba", "BLAS", "compiled kernels", "datasets"} <= set(found)
     assert "threading layer" in found["Numba"].value
+    assert "at most 64.00 MiB" in found["im2col"].value
     assert all(finding.value for finding in findings)
 
 

@@ -152,6 +152,10 @@ def test_arguments_out_of_range(make, sentence):
         make()
 
 
+def test_input_dim_is_short_for_input_shape():
+    assert Dense(2, input_dim=5).get_config() == Dense(2, input_shape=(5,)).get_config()
+
+
 def test_numpy_integers_are_integers():
     conv = Conv2D(1, np.int64(3), strides=np.array([2, 1]), padding=np.int32(1))
     assert (conv.kernel_size, conv.strides, conv.padding) == ((3, 3), (2, 1), ((1, 1), (1, 1)))

@@ -36,6 +36,7 @@ def test_by_name_function_or_itself():
 
     mine = metrics.get(always)
     assert (mine.name, mine(None, None)) == ("always", 1.0)
+    assert metrics.get(lambda y_true, y_pred: np.array([1, 2]))(None, None) == 1.5  # one per example, as Keras has it
     assert metrics.get(mine) is mine
     assert metrics.serialize(metrics.get("accuracy")) == "accuracy"
     with pytest.raises(ArgumentError, match="always is a function of your own"):

@@ -22,6 +22,7 @@ from tinyconv.layers import (
 )
 from tinyconv.models import Sequential
 from tinyconv.plan import ConvReluMaxPool
+from tinyconv.summary import readable
 
 SHAPE = (9, 11, 2)
 
@@ -293,3 +294,12 @@ def test_a_layer_may_be_called_like_a_kernel():
         model.train_on_batch(images(), np.eye(3)[[0, 1, 2, 0, 1, 2]])
     for mine, other in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
         assert_array_equal(mine, other)
+
+
+def test_the_plan_tells_its_memory_and_im2cols_part():
+    model = build(conv_net())
+    model.forward(images())
+    columns = 6 * 7 * 9 * (3 * 3 * 2) * 8  # images, output pixels, taps of the larger convolution, bytes
+    share = f"{readable(columns)} of it for im2col (capped at 64.00 MiB)"
+    assert model.plan.memory() == f"{readable(model.plan.nbytes)} for batches, {share}"
+    assert "study mode" in build(conv_net(), fuse=False).plan.memory()

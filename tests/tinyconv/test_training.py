@@ -518,3 +518,16 @@ def test_an_augmentation_must_keep_the_shape():
     x, y = make_data()
     with pytest.raises(ShapeError, match=r"augment made \(31, 4\) of a batch of shape \(32, 4\)"):
         make_model().fit(x, y, augment=lambda batch, key: batch[1:], verbose=0)
+
+
+def test_a_training_can_be_stopped_after_a_step():
+    class Stop(Callback):
+        def on_train_batch_end(self, batch, logs):
+            self.model.stop_training = batch == 1
+
+    x, y = make_data()
+    model = make_model()
+    history = model.fit(x, y, epochs=3, callbacks=Stop(), verbose=0, validation_split=0.2)
+    assert model.optimizer.iterations == 2
+    assert history.epoch == [0]
+    assert "val_loss" in history.history

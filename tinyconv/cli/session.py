@@ -155,6 +155,7 @@ class Session(NamedTuple):
         )
         typer.echo(f"run folder    {self.run.path}")
         if verbose != 0:
+            typer.echo(f"memory        {self.model.plan.memory()}")
             typer.echo("pictures      learning-curve.png, confusion-matrix.png, misclassified.png in it")
             typer.echo("next          tinyconv evaluate, or tinyconv predict PICTURE-OF-A-DIGIT")
 

@@ -18,6 +18,7 @@ class Dense(ActivatedLayer):
         kernel_initializer, bias_initializer: where the weights start, see `tinyconv.initializers`.
         kernel_regularizer: a penalty on the kernel, see `tinyconv.regularizers`.
         trainable: False for a frozen layer, see `Layer.trainable`.
+        input_dim: features, where the first layer of a model says it: short for `input_shape=(input_dim,)`.
 
     >>> import numpy as np
     >>> layer = Dense(2, kernel_initializer="ones", bias_initializer="ones")
@@ -34,9 +35,11 @@ class Dense(ActivatedLayer):
     def __init__(
         self, units: int, activation: str | ActivationFunction | None = None, use_bias: bool = True, *,
         kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
-        name: str | None = None, input_shape: Shape | None = None, trainable: bool = True,
+        name: str | None = None, input_shape: Shape | None = None, input_dim: int | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(activation, name=name, input_shape=input_shape, trainable=trainable)
+        shape = input_shape if input_dim is None else (input_dim,)
+        super().__init__(activation, name=name, input_shape=shape, trainable=trainable)
         self.units = checks.whole_number(units, f"{self.name}: units", minimum=1)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)

@@ -100,6 +100,8 @@ def fit(
                         optimizer.apply_gradients()  # update
                     means.add(values, len(rows))
                     watchers.on_train_batch_end(step, means.logs())
+                    if model.stop_training:
+                        break
                 snapshot.check_weights(epoch)
                 model.epochs_seen += 1
                 logs = means.logs()
