@@ -1,6 +1,8 @@
-"""Fixtures for all tests: real data where there are some, and a cache folder that is not the user's."""
+"""Fixtures for all tests: real data where there are some, a cache folder that is not the user's, Ctrl-C."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,11 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the cache of the user."""
     monkeypatch.setenv("TINYCONV_CACHE", str(shared_cache))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts, here and in processes that tests start; what shells run in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
