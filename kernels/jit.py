@@ -24,7 +24,8 @@ def cache_folder() -> Path:
     """Where compiled kernels are kept: NUMBA_CACHE_DIR if set, else the user's cache folder."""
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
+        if "cuda" not in (source.stem, source.parent.name):  # nothing there is compiled by Numba
+            digest.update(source.read_bytes())
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyconv" / "jit"
     return Path(config.CACHE_DIR or default) / digest.hexdigest()[:16]
 

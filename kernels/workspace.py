@@ -35,10 +35,16 @@ class Workspace:
         size = prod(shape)
         memory = self._memory.get((name, dtype))
         if memory is None or memory.size < size:
-            memory = self._memory[name, dtype] = _aligned(size, dtype)
+            memory = self._memory[name, dtype] = self._allocate(size, dtype)
             for stale in [key for key in self._views if key[0] == name and key[2] == dtype]:
                 del self._views[stale]
         return memory[:size].reshape(shape)
+
+    def _allocate(self, size: int, dtype: np.dtype[Any]) -> Array:
+        """An uninitialised array (size,) that starts at a cache line, so that no vector of 64 bytes lies across two."""
+        memory = np.empty(size * dtype.itemsize + 63, np.uint8)
+        start = -memory.ctypes.data % 64
+        return memory[start : start + size * dtype.itemsize].view(dtype)
 
     def pieces(self, items: int, bytes_per_item: int) -> int:
         """How many of `items` fit the cap at once, at least one."""
@@ -52,13 +58,6 @@ class Workspace:
     def held_by(self, prefix: str) -> int:
         """Bytes held now by the names that begin with `prefix`."""
         return sum(memory.nbytes for (name, _), memory in self._memory.items() if name.startswith(prefix))
-
-
-def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
-    """An uninitialised array (size,) that starts at a cache line, so that no vector of 64 bytes lies across two."""
-    memory = np.empty(size * dtype.itemsize + 63, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 def ensure(out: Array | None, shape: Sequence[int], dtype: Any) -> Array:

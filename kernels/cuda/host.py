@@ -1,0 +1,217 @@
+"""CUDA kernels on the processor: the .cu file compiled as C++ with `host.cuh`, and called with NumPy arrays.
+
+It is for tests, and for learning, where no GPU is: every kernel and every launch can be executed and compared with the
+definition.  TINYCONV_SANITIZE=address in the environment compiles with AddressSanitizer, which stops the process at the
+first access outside of an array (its runtime must be loaded first: LD_PRELOAD).
+"""
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import source as text_of
+from .problems import CompileError, CudaError
+from .source import Defines
+
+HEADER = text_of.FOLDER / "host.cuh"
+SECONDS_TO_COMPILE = 300
+
+_DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
+_LOCK = threading.Lock()  # the threads of a block are variables of the library
+
+
+def available() -> bool:
+    """Whether there is a C++ compiler."""
+    return _compiler() is not None
+
+
+def launch(
+    path: Path, kernel: str, macros: Defines, grid: tuple[int, int, int], block: tuple[int, int, int],
+    arguments: Sequence[Any], shared: int, *, backwards: bool = False,
+) -> None:
+    """See `launcher.Source.launch`; `backwards` lets the threads of a block take turns from the last to the first."""
+    library = _library(path, macros)
+    function = library.function(kernel)
+    values = function.values(arguments)
+    with _LOCK:
+        complaint = library.launch(function.number, (ctypes.c_uint * 6)(*grid, *block), shared, values, backwards)
+    if complaint:
+        raise CudaError(f"{path.name}, kernel {kernel}: {complaint.decode()}")
+
+
+class _Function:
+    """One kernel: its number in the library, and how its parameters are given."""
+
+    def __init__(self, where: str, number: int, signature: str) -> None:
+        self.where, self.number = where, number
+        self.parameters = [(one[0], None if one[1:] == "?" else np.dtype(one[1:])) for one in signature.split()]
+        self._values = ctypes.c_uint64 * max(len(self.parameters), 1)
+
+    def values(self, arguments: Sequence[Any]) -> Any:
+        """The arguments as 8 bytes each; raises ValueError when one does not fit its parameter."""
+        if len(arguments) != len(self.parameters):
+            raise ValueError(f"{self.where} has {len(self.parameters)} parameters, but got {len(arguments)} arguments.")
+        result = self._values()
+        for place, (argument, (kind, dtype)) in enumerate(zip(arguments, self.parameters, strict=True)):
+            if kind == "v":
+                if not isinstance(argument, np.generic) or argument.dtype != dtype:
+                    self._refuse(place, f"a number, np.{dtype}", argument)
+                result[place] = int.from_bytes(argument.tobytes(), "little")
+            elif argument is not None:
+                if not isinstance(argument, np.ndarray) or (dtype is not None and argument.dtype != dtype):
+                    self._refuse(place, f"an array of {dtype}", argument)
+                if not argument.flags.c_contiguous:
+                    self._refuse(place, "a C-contiguous array", argument)
+                if kind == "w" and not argument.flags.writeable:
+                    self._refuse(place, "an array that can be written", argument)
+                result[place] = argument.ctypes.data
+        return result
+
+    def _refuse(self, place: int, wanted: str, got: Any) -> None:
+        if isinstance(got, np.ndarray):
+            flaw = "strided " if not got.flags.c_contiguous else "" if got.flags.writeable else "read-only "
+            what = f"{got.dtype} {flaw}array"
+        elif isinstance(got, np.generic):
+            what = repr(got)
+        else:
+            what = f"{type(got).__module__}.{type(got).__name__}".removeprefix("builtins.")
+        raise ValueError(f"{self.where}: parameter {place + 1} is {wanted}, but got {what}.")
+
+
+class _Library:
+    """One compiled variant of a .cu file."""
+
+    def __init__(self, path: Path, names: Sequence[str], library: ctypes.CDLL) -> None:
+        self._path, self._names, self._library = path, list(names), library
+        self._functions: dict[str, _Function] = {}
+        self.launch = library.tinyconv_launch
+        self.launch.restype = ctypes.c_char_p
+        self.launch.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int]
+
+    def function(self, name: str) -> _Function:
+        """The kernel called `name`; raises ValueError when there is none."""
+        found = self._functions.get(name)
+        if found is None:
+            if name not in self._names:
+                raise ValueError(f"{self._path.name} has no kernel {name!r}; it has {', '.join(self._names)}.")
+            number, signature = self._names.index(name), ctypes.create_string_buffer(2048)
+            self._library.tinyconv_signature(number, signature)
+            where = f"{self._path.name}, kernel {name}"
+            found = self._functions[name] = _Function(where, number, signature.value.decode())
+        return found
+
+
+@cache
+def _library(path: Path, macros: Defines) -> _Library:
+    text = text_of.read(path)
+    names = text_of.kernels(text)
+    if not names:
+        raise ValueError(f'{path.name} has no kernels: they are written extern "C" __global__ void name(…).')
+    program = _program(text, names)
+    compiler = _compiler()
+    if compiler is None:
+        raise CudaError(
+            "CUDA kernels run on NumPy arrays through a C++ compiler, and none is installed: install g++ (Debian and "
+            'Ubuntu: apt install g++), or use backend="numba".'
+        )
+    options = [*_OPTIONS, *(f"-D{name}={value}" for name, value in macros)]
+    if _sanitize():
+        options += ["-fsanitize=address", "-fno-omit-frame-pointer", "-g1"]
+    key = "\0".join([program, HEADER.read_text(encoding="utf-8"), *options, _version(compiler), _processor()])
+    built = cache_folder() / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.so"
+    if not built.exists():
+        _compile(path, program, [compiler, *options], built)
+    return _Library(path, names, ctypes.CDLL(str(built)))
+
+
+# Nothing is exported but the two functions at the end; multiplications and additions may be fused, as nvcc does.
+_OPTIONS = ("-std=c++17", "-O2", "-march=native", "-w", "-shared", "-fPIC", "-fvisibility=hidden", "-fmax-errors=1")
+
+
+def _program(text: str, names: Sequence[str]) -> str:
+    """The C++ program for a .cu file's text."""
+    table = ", ".join(f'{{"{name}", host::Entry<{name}>::call, host::Entry<{name}>::signature}}' for name in names)
+    dynamic = r"\1* const \2 = reinterpret_cast<\1*>(host::dynamic_shared);"
+    return f"""#include "host.cuh"
+namespace {{
+{_DYNAMIC.sub(dynamic, text)}
+#line 1 "entries"
+const host::Kernel table[] = {{{table}}};
+}}
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+EXPORTED const char* tinyconv_launch(int k, const unsigned* sizes, size_t shared, const uint64_t* values, int backwards)
+{{ return host::launch(table[k], sizes, shared, values, backwards); }}
+EXPORTED void tinyconv_signature(int k, char* text) {{ table[k].describe(text); }}
+"""
+
+
+def _compile(path: Path, program: str, command: Sequence[str], built: Path) -> None:
+    """Compile `program`; the finished library appears under its name whole or not at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, library = Path(folder, "program.cpp"), Path(folder, "library.so")
+        file.write_text(program, encoding="utf-8")
+        line = [*command, "-I", str(HEADER.parent), str(file), "-o", str(library)]
+        try:
+            ended = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS_TO_COMPILE, check=False)
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            raise CudaError(f"{path.name} cannot be compiled for the processor: {problem}.") from problem
+        if ended.returncode:
+            raise CompileError(f"{path.name} does not compile: {first_error(ended.stderr)}")
+        try:
+            built.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=built.parent, delete=False) as copy:
+                copy.write(library.read_bytes())
+            Path(copy.name).chmod(0o755)
+            Path(copy.name).replace(built)
+        except OSError as problem:
+            raise CudaError(
+                f"Compiled kernels cannot be kept in {built.parent} ({problem.strerror}); set XDG_CACHE_HOME to a "
+                "folder that can be written."
+            ) from problem
+
+
+def first_error(printed: str) -> str:
+    """What a compiler says first, or last if it does not say "error"."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line]
+    return errors[0] if errors else lines[-1] if lines else "the compiler does not say why."
+
+
+def cache_folder() -> Path:
+    """Where compiled variants are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyconv" / "cuda-host"
+
+
+def _sanitize() -> bool:
+    return os.environ.get("TINYCONV_SANITIZE") == "address"
+
+
+@cache
+def _compiler() -> str | None:
+    return shutil.which("g++")
+
+
+@cache
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+@cache
+def _processor() -> str:
+    """What `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
