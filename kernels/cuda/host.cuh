@@ -530,17 +530,23 @@ struct Entry<function> {
     static void signature(char* text) { ((text += describe<Parameters>(text)), ...), *text = 0; }
 };
 
-inline const char* launch(const Kernel& what, const unsigned* sizes, size_t shared_bytes, const uint64_t* values, int reversed)
+// Use the stacks that another library has made, or make them; null when there is too little memory.
+inline char* use_stacks(char* given)
 {
-    if (!stacks) {
+    if (!given) {
         void* memory = mmap(
             nullptr, MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED)
-            return "there is too little memory for the stacks of 1024 threads.";
-        stacks = static_cast<char*>(memory);
+            return nullptr;
+        given = static_cast<char*>(memory);
         for (int i = 0; i < MOST_THREADS; i++)
-            mprotect(stacks + i * STACK_BYTES, PAGE, PROT_NONE);
+            mprotect(given + i * STACK_BYTES, PAGE, PROT_NONE);
     }
+    return stacks = given;
+}
+
+inline const char* launch(const Kernel& what, const unsigned* sizes, size_t shared_bytes, const uint64_t* values, int reversed)
+{
     if (shared_bytes != dynamic_bytes) {  // exactly as large as asked for, so that the sanitizer sees its bounds
         free(dynamic_shared);
         void* memory = nullptr;

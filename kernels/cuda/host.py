@@ -90,11 +90,22 @@ class _Function:
 
 
 class _Library:
-    """One compiled variant of a .cu file."""
+    """One compiled variant of a .cu file.
+
+    All of them run on the same stacks: with stacks of its own, each would take 2048 of the 65530 pieces of memory that
+    Linux lets a process have.
+    """
+
+    _stacks: int | None = None
 
     def __init__(self, path: Path, names: Sequence[str], library: ctypes.CDLL) -> None:
         self._path, self._names, self._library = path, list(names), library
         self._functions: dict[str, _Function] = {}
+        library.tinyconv_stacks.restype = ctypes.c_void_p
+        library.tinyconv_stacks.argtypes = [ctypes.c_void_p]
+        _Library._stacks = library.tinyconv_stacks(_Library._stacks)
+        if _Library._stacks is None:
+            raise CudaError("there is too little memory for the stacks of 1024 threads.")
         self.launch = library.tinyconv_launch
         self.launch.restype = ctypes.c_char_p
         self.launch.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int]
@@ -135,7 +146,7 @@ def _library(path: Path, macros: Defines) -> _Library:
     return _Library(path, names, ctypes.CDLL(str(built)))
 
 
-# Nothing is exported but the two functions at the end; multiplications and additions may be fused, as nvcc does.
+# Nothing is exported but the three functions at the end; multiplications and additions may be fused, as nvcc does.
 _OPTIONS = ("-std=c++17", "-O2", "-march=native", "-w", "-shared", "-fPIC", "-fvisibility=hidden", "-fmax-errors=1")
 
 
@@ -153,6 +164,7 @@ const host::Kernel table[] = {{{table}}};
 EXPORTED const char* tinyconv_launch(int k, const unsigned* sizes, size_t shared, const uint64_t* values, int backwards)
 {{ return host::launch(table[k], sizes, shared, values, backwards); }}
 EXPORTED void tinyconv_signature(int k, char* text) {{ table[k].describe(text); }}
+EXPORTED char* tinyconv_stacks(char* given) {{ return host::use_stacks(given); }}
 """
 
 

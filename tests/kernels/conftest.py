@@ -1,4 +1,4 @@
-"""Fixtures for the kernels: the same values in other memory, and what a call allocates."""
+"""Fixtures for the kernels: the same values in other memory, what a call allocates, CUDA without a compiler."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyconv.kernels.cuda import host
+
 Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def compiler_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a C++ compiler, skip a test where it launches a CUDA kernel on NumPy arrays."""
+    if not host.available():
+        reason = "CUDA kernels run on NumPy arrays through a C++ compiler (g++), and none is installed"
+        monkeypatch.setattr(host, "launch", lambda *_, **__: pytest.skip(reason))
 
 
 def _fortran(x: Array) -> Array:

@@ -1,0 +1,15 @@
+// A number that a kernel gets by value, or finds in device memory: there it may be another one each time that a captured
+// graph is replayed.  The type of the parameter, N or const N*, is a macro that `scalars.py` sets.
+#pragma once
+
+template <class N>
+__device__ N number(N value)
+{
+    return value;
+}
+
+template <class N>
+__device__ N number(const N* place)
+{
+    return *place;
+}
