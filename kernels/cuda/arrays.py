@@ -58,3 +58,12 @@ def scratch(workspace: Workspace | None, name: str, shape: Sequence[int], dtype:
 
 def _kind(x: Array) -> str:
     return type(x).__module__.partition(".")[0]
+
+
+class DeviceWorkspace(Workspace):
+    """A `Workspace` in the memory of the GPU."""
+
+    def _allocate(self, size: int, dtype: np.dtype[Any]) -> Array:
+        import cupy
+
+        return cupy.empty(size, dtype)

@@ -1,4 +1,7 @@
-"""CUDA kernels on the GPU: compiled by NVRTC through CuPy, which keeps the machine code on disk (CUPY_CACHE_DIR)."""
+"""CUDA kernels on the GPU: compiled by NVRTC, whose machine code is kept on disk, and launched by CuPy.
+
+CuPy's own way to compile flushes numbers below 1.2e-38 to zero; here they stay what they are, as on the processor.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,14 +11,15 @@ from typing import Any
 import cupy
 import numpy as np
 
+from . import cached
 from . import source as text_of
 from .host import first_error
-from .problems import CompileError
+from .problems import CompileError, CudaError
 from .source import Defines
 
 SHARED_WITHOUT_ASKING = 48 * 1024  # bytes of dynamic shared memory that any kernel may have
 
-_OPTIONS = ("--std=c++17",)  # fused multiply-add is on by default; no fast-math
+_OPTIONS = ("--std=c++17",)  # multiplications and additions are fused by default; no fast-math
 _NULL = np.uint64(0)
 
 
@@ -25,20 +29,42 @@ def launch(
 ) -> None:
     """See `launcher.Source.launch`: queued on CuPy's current stream, which may be capturing a graph."""
     for place, argument in enumerate(arguments):
-        _check(path, kernel, place, argument)
+        if not (argument is None or isinstance(argument, np.generic)):
+            _check(path, kernel, place, argument)
     function = _kernel(path, kernel, macros, cupy.cuda.runtime.getDevice(), shared)
-    function(grid, block, tuple(_NULL if one is None else one for one in arguments), shared_mem=shared)
+    try:
+        function(grid, block, tuple(_NULL if one is None else one for one in arguments), shared_mem=shared)
+    except cupy.cuda.driver.CUDADriverError as problem:
+        raise CudaError(f"{path.name}, kernel {kernel}: {problem}, for {block} threads in {grid} blocks.") from problem
+
+
+def compile_for(path: Path, macros: Defines, architecture: str | None = None) -> bytes:
+    """The machine code of a .cu file, for `architecture` ("90") or that of the current device.
+
+    Raises CompileError in the compiler's words, CudaError where NVRTC is missing.
+    """
+    text = text_of.variant(path, macros)
+    try:
+        binary, _ = cupy.cuda.compiler.compile_using_nvrtc(text, _OPTIONS, architecture, path.name)
+    except cupy.cuda.compiler.CompileException as problem:
+        raise CompileError(f"{path.name} does not compile: {first_error(str(problem))}") from problem
+    except (OSError, RuntimeError, AttributeError) as problem:  # how CuPy says that a library is not there
+        raise CudaError(
+            f'NVRTC, which compiles CUDA kernels, cannot be used ({problem}): pip install "tinyconv[cuda12]", or '
+            '"tinyconv[cuda13]", as `tinyconv doctor` advises.'
+        ) from problem
+    return bytes(binary) if isinstance(binary, bytes) else str(binary).encode()
 
 
 def _check(path: Path, kernel: str, place: int, argument: Any) -> None:
-    if argument is None or isinstance(argument, np.generic):
-        return
     where = f"{path.name}, kernel {kernel}: parameter {place + 1}"
     if not isinstance(argument, cupy.ndarray):
         what = f"{type(argument).__module__}.{type(argument).__name__}".removeprefix("builtins.")
         raise ValueError(f"{where} is {what}, but the other arrays are on the GPU: move it there with cupy.asarray.")
     if not argument.flags.c_contiguous:
         raise ValueError(f"{where} is a strided array; the kernel needs a C-contiguous one.")
+    if argument.device.id != cupy.cuda.runtime.getDevice():
+        raise ValueError(f"{where} is on {argument.device}, but the kernel runs on {cupy.cuda.Device()}.")
 
 
 @cache
@@ -52,10 +78,8 @@ def _kernel(path: Path, kernel: str, macros: Defines, device: int, shared: int) 
 
 @cache
 def _module(path: Path, macros: Defines, device: int) -> Any:
-    text = text_of.read(path)
-    module = cupy.RawModule(code=text, options=(*_OPTIONS, *(f"-D{name}={value}" for name, value in macros)))
-    try:
-        module.compile()
-    except cupy.cuda.compiler.CompileException as problem:
-        raise CompileError(f"{path.name} does not compile: {first_error(str(problem))}") from problem
-    return module
+    architecture = cupy.cuda.Device(device).compute_capability
+    versions = (cupy.__version__, str(cupy.cuda.runtime.runtimeGetVersion()), architecture)
+    made_of = (text_of.variant(path, macros), *_OPTIONS, *versions)
+    built = cached.file(path.stem, ".cubin", made_of, lambda: compile_for(path, macros, architecture))
+    return cupy.RawModule(path=str(built))

@@ -6,7 +6,6 @@ first access outside of an array (its runtime must be loaded first: LD_PRELOAD).
 """
 
 import ctypes
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from . import cached
 from . import source as text_of
 from .problems import CompileError, CudaError
 from .source import Defines
@@ -125,7 +125,7 @@ class _Library:
 
 @cache
 def _library(path: Path, macros: Defines) -> _Library:
-    text = text_of.read(path)
+    text = text_of.variant(path, macros)
     names = text_of.kernels(text)
     if not names:
         raise ValueError(f'{path.name} has no kernels: they are written extern "C" __global__ void name(…).')
@@ -136,13 +136,11 @@ def _library(path: Path, macros: Defines) -> _Library:
             "CUDA kernels run on NumPy arrays through a C++ compiler, and none is installed: install g++ (Debian and "
             'Ubuntu: apt install g++), or use backend="numba".'
         )
-    options = [*_OPTIONS, *(f"-D{name}={value}" for name, value in macros)]
+    options = [*_OPTIONS]
     if _sanitize():
         options += ["-fsanitize=address", "-fno-omit-frame-pointer", "-g1"]
-    key = "\0".join([program, HEADER.read_text(encoding="utf-8"), *options, _version(compiler), _processor()])
-    built = cache_folder() / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.so"
-    if not built.exists():
-        _compile(path, program, [compiler, *options], built)
+    made_of = [program, HEADER.read_text(encoding="utf-8"), *options, _version(compiler), _processor()]
+    built = cached.file(path.stem, ".so", made_of, lambda: _compile(path, program, [compiler, *options]))
     return _Library(path, names, ctypes.CDLL(str(built)))
 
 
@@ -168,8 +166,8 @@ EXPORTED char* tinyconv_stacks(char* given) {{ return host::use_stacks(given); }
 """
 
 
-def _compile(path: Path, program: str, command: Sequence[str], built: Path) -> None:
-    """Compile `program`; the finished library appears under its name whole or not at all."""
+def _compile(path: Path, program: str, command: Sequence[str]) -> bytes:
+    """Compile `program` and return the library."""
     with tempfile.TemporaryDirectory() as folder:
         file, library = Path(folder, "program.cpp"), Path(folder, "library.so")
         file.write_text(program, encoding="utf-8")
@@ -180,17 +178,7 @@ def _compile(path: Path, program: str, command: Sequence[str], built: Path) -> N
             raise CudaError(f"{path.name} cannot be compiled for the processor: {problem}.") from problem
         if ended.returncode:
             raise CompileError(f"{path.name} does not compile: {first_error(ended.stderr)}")
-        try:
-            built.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=built.parent, delete=False) as copy:
-                copy.write(library.read_bytes())
-            Path(copy.name).chmod(0o755)
-            Path(copy.name).replace(built)
-        except OSError as problem:
-            raise CudaError(
-                f"Compiled kernels cannot be kept in {built.parent} ({problem.strerror}); set XDG_CACHE_HOME to a "
-                "folder that can be written."
-            ) from problem
+        return library.read_bytes()
 
 
 def first_error(printed: str) -> str:
@@ -198,11 +186,6 @@ def first_error(printed: str) -> str:
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line]
     return errors[0] if errors else lines[-1] if lines else "the compiler does not say why."
-
-
-def cache_folder() -> Path:
-    """Where compiled variants are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyconv" / "cuda-host"
 
 
 def _sanitize() -> bool:

@@ -6,7 +6,9 @@
 Which of the two it is, is decided by the arrays; the calling code does not know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +55,14 @@ class Source:
         macros = self._macros(defines)
         first = next((one for one in arguments if not (one is None or isinstance(one, np.generic))), None)
         if first is None or isinstance(first, np.ndarray):
-            from . import host as device
+            from . import host
+
+            run = partial(host.launch, self.path, kernel, macros, *sizes, arguments, shared)
+            _recorded.append(run) if _recording else run()
         else:
-            from . import gpu as device  # type: ignore[no-redef]
-        device.launch(self.path, kernel, macros, *sizes, arguments, shared)
+            from . import gpu
+
+            gpu.launch(self.path, kernel, macros, *sizes, arguments, shared)
 
     def _macros(self, given: Mapping[str, object] | None) -> Defines:
         key = tuple(given.items()) if given else ()
@@ -64,6 +70,21 @@ class Source:
         if macros is None:
             macros = self._defines[key] = text_of.defines(given)
         return macros
+
+
+_recording = False
+_recorded: list[Callable[[], None]] = []
+
+
+@contextmanager
+def recording() -> Iterator[list[Callable[[], None]]]:
+    """Write down launches on the host instead of running them, as a GPU's stream does that captures a graph."""
+    global _recording, _recorded
+    _recording, _recorded = True, []
+    try:
+        yield _recorded
+    finally:
+        _recording, _recorded = False, []
 
 
 def ctype(dtype: Any) -> str:

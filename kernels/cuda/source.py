@@ -25,6 +25,11 @@ def read(path: Path) -> str:
     return _expanded(path, set())
 
 
+def variant(path: Path, macros: Defines) -> str:
+    """The text of a .cu file below its macros, which as options would change the compiler's own headers as well."""
+    return "".join(f"#define {name} {value}\n" for name, value in macros) + read(path)
+
+
 def kernels(text: str) -> list[str]:
     """The names of the kernels, each of which is written out as `extern "C" __global__ void name(…)`."""
     return _KERNEL.findall(_COMMENT.sub(" ", text))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyconv.kernels.cuda import host
+from tinyconv.kernels.cuda import cached, host
 from tinyconv.kernels.cuda.launcher import Source, blocks, ctype
 from tinyconv.kernels.cuda.problems import CompileError, CudaError
 
@@ -329,7 +329,7 @@ def test_variants_are_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for n in (3, 4, 3):
         Source(path).launch("fill", 1, 1, x, defines={"N": n})
         assert x[0] == n
-    assert len(list(host.cache_folder().iterdir())) == 2
+    assert len(list(cached.folder().iterdir())) == 2
     monkeypatch.setattr(host, "_compile", lambda *_: pytest.fail("compiled again"))
     host._library.cache_clear()
     Source(path).launch("fill", 1, 1, x, defines={"N": 4})
