@@ -55,14 +55,14 @@ def bench(few_digits, trained) -> Iterator[Bench]:
 class RunningLab:
     """A lab that is served from this process."""
 
-    def __init__(self, bench: Bench, token: str | None = None) -> None:
+    def __init__(self, bench: Bench, token: str | None = None, port: int = 0) -> None:
         import uvicorn
 
         from tinyconv.web import serve
         from tinyconv.web.server import Lab
 
         self.bench = bench
-        self.listener = serve.listen("127.0.0.1", 0)
+        self.listener = serve.listen("127.0.0.1", port)
         self.port = self.listener.getsockname()[1]
         config = uvicorn.Config(Lab(bench, port=self.port, token=token).app, **serve.SETTINGS)
         self._server = uvicorn.Server(config)
@@ -142,7 +142,13 @@ def unpack_fixture() -> Any:
     return unpack
 
 
-@pytest.fixture(name="until")
+@pytest.fixture(scope="session")
+def running_lab() -> type["RunningLab"]:
+    """The class, for tests with a bench of their own."""
+    return RunningLab
+
+
+@pytest.fixture(name="until", scope="session")
 def until_fixture() -> Any:
     """`until`, for tests."""
     return until

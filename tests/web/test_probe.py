@@ -51,6 +51,19 @@ def test_pooling_by_hand():
     assert (found["kind"], found["value"]) == ("mean", 5)
 
 
+def test_one_map_becomes_one_number_by_hand():
+    x = np.stack([np.full((2, 3), 9), np.arange(6).reshape(2, 3)], axis=-1)
+    found = explained(layers.GlobalAveragePooling2D(), x, (1,))
+    assert (found["kind"], found["window"], found["value"]) == ("mean", [[0, 1, 2], [3, 4, 5]], 2.5)
+    assert found["adds_up"]
+
+
+def test_where_a_number_was_before():
+    x = np.arange(12).reshape(2, 3, 2)
+    assert explained(layers.Flatten(), x, (7,))["from"] == [1, 0, 1]
+    assert explained(layers.Reshape((3, 4)), x, (2, 3))["from"] == [1, 2, 1]
+
+
 def test_a_wrong_sum_is_found():
     layer = layers.Conv2D(1, 2, kernel_initializer="ones")
     x = np.ones((3, 3, 1), np.float32)
@@ -73,7 +86,7 @@ def test_every_number_of_the_labs_network_adds_up(backend):
             assert found["value"] == pytest.approx(float(y[place]), rel=1e-6)
             json.dumps(found)
             kinds.add(found["kind"])
-    assert kinds == {"conv2d", "activation", "max", "flatten", "dense", "softmax"}
+    assert kinds == {"conv2d", "activation", "max", "moved", "dense", "softmax"}
 
 
 @pytest.mark.parametrize("name", ["lenet5", "fashion_items", "fashion_perceptron", "simple_cnn_dropout"])

@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from tinyconv.layers import Activation, AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D
+from tinyconv.layers import (
+    Activation,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+    Reshape,
+)
 from tinyconv.layers.base import Layer
 from tinyconv.layers.pooling import Pooling2D
 
@@ -40,8 +49,13 @@ def explain(layer: Layer, x: Array, y: Array, place: Sequence[int]) -> Explanati
             found = {"kind": "softmax", "inputs": x, "result": _softmax(x)[place]}
         case Activation():
             found = _activated(layer.activation.name, x[place]) | {"kind": "activation"}
-        case Flatten():
-            found = {"kind": "flatten", "from": np.unravel_index(place[0], x.shape), "result": x.reshape(-1)[place]}
+        case GlobalAveragePooling2D():
+            window = x[..., place[0]]
+            rows, columns = (list(range(size)) for size in window.shape)
+            found = {"kind": "mean", "rows": rows, "columns": columns, "window": window, "result": window.mean()}
+        case Flatten() | Reshape():
+            source = np.unravel_index(np.ravel_multi_index(place, y.shape), x.shape)
+            found = {"kind": "moved", "from": source, "result": x[source]}
         case _:
             same = x.shape == y.shape
             found = {"kind": "other", "input": x[place] if same else None, "result": y[place]}

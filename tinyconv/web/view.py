@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyconv.errors import ArgumentError, StateError
 from tinyconv.layers import Conv2D
+from tinyconv.layers.activated import ActivatedLayer
 from tinyconv.models import Sequential
 from tinyconv.web import look, network, probe
 from tinyconv.web.bench import BACKENDS, EPOCHS, Bench
@@ -103,7 +104,7 @@ def _describe(model: Sequential) -> dict[str, Any]:
             "name": layer.name, "class": type(layer).__name__, "input_shape": layer.input_shape,
             "output_shape": layer.output_shape, "parameters": layer.count_params(),
             "kernel_size": config.get("kernel_size") or config.get("pool_size"), "strides": config.get("strides"),
-            "activation": config.get("activation", "relu" if type(layer).__name__ == "ReLU" else None),
+            "activation": layer.activation.name if isinstance(layer, ActivatedLayer) else None,
             "editable": isinstance(layer, Conv2D),
         })
     return {"layers": described, "parameters": model.count_params()}

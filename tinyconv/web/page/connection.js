@@ -37,7 +37,12 @@ function sendLatest() {
   message.set(drawing, 4);
   socket.send(message);
   drawing = null;
-  waiting = true;
+  wait(true);
+}
+
+function wait(yes) {
+  waiting = yes;
+  tell("waiting", { waiting });
 }
 
 export function connect() {
@@ -45,7 +50,7 @@ export function connect() {
   socket = new WebSocket(`${scheme}://${location.host}/bench`);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
-    waiting = false;
+    wait(false);
     tell("connected", {});
     for (const again of repeat) again();
   };
@@ -64,7 +69,7 @@ function receive(data) {
   }
   const { kind, ...content } = unpack(data);
   if (content.serial === serial && waiting) {
-    waiting = false;
+    wait(false);
     sendLatest();
   }
   tell(kind, content);

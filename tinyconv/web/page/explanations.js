@@ -74,7 +74,7 @@ export function plainExplanation(first) {
   const update = ({ kind, total, activation, value, input, from, adds_up }) => {
     const rows = {
       activation: [["in", total], [activation === "relu" ? "max(in, 0)" : activation, value]],
-      flatten: from && [[`row ${from[0]}, column ${from[1]} of map ${from[2] + 1}`, value]],
+      moved: from && [[from.length === 3 ? `row ${from[0]}, column ${from[1]} of map ${from[2] + 1}` : `number ${from[0]}`, value]],
     }[kind];
     lines.replaceChildren(...equation(rows ?? [["in", input], ["out", value]], adds_up));
     if (graph) {

@@ -110,7 +110,7 @@ function sumLines({ sums, bias, total, value, activation }) {
 function gradientLines(weight, gradient) {
   const line = (name, text) => [element("dt", {}, name), element("dd", {}, text)];
   const advice = gradient === 0 ? "leaves it" : gradient > 0 ? "shrinks it ↓" : "lets it grow ↑";
-  return [...line("the chosen weight", short(weight, 4)), ...line("its gradient", short(gradient, 4)), ...line("training", advice)];
+  return [...line("this weight", short(weight, 4)), ...line("gradient", short(gradient, 4)), ...line("training", advice)];
 }
 
 /** Small pictures of window and kernel for each channel, to choose one; and what each adds to the sum. */

@@ -72,6 +72,7 @@ connection.on("example", ({ image, label }) => {
   byId("pen").textContent = `Somebody’s ${label} is on the pad.`;
 });
 
+connection.on("waiting", ({ waiting }) => byId("network").setAttribute("aria-busy", waiting));
 connection.on("problem", ({ sentence }) => complain(sentence));
 connection.on("connected", () => (byId("problem").hidden = true));
 connection.on("lost", ({ code, reason }) => complain(reason || (code === 1009 ? "That message was too large for the lab." : "The lab does not answer. It is asked again every second; is `tinyconv lab open` still running?"), true));

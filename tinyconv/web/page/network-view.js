@@ -2,6 +2,7 @@
 
 import { onColors, paint } from "./colors.js";
 import { byId, element, shape } from "./dom.js";
+import { narrow } from "./narrow.js";
 import { arrow, clamp, frame, pixelAt } from "./parts.js";
 
 const ROWS = 6; // maps on top of each other
@@ -12,7 +13,6 @@ let picture = null;
 let explained = null;
 let chosen = () => {}; // called with (layer, place, pinned), or without anything when the pointer leaves
 let inFocus = null; // the tile that the tab key stops at
-const narrow = matchMedia("(max-width: 1120px)"); // as in style.css: layers are rows, and a strip lies down
 
 export function start(onChoice) {
   chosen = onChoice;
@@ -147,11 +147,13 @@ export function mark(next) {
 function sources(before, layer) {
   const { kind, rows, columns, from, place } = explained;
   const sizes = layer.input_shape;
-  if (sizes.length !== 3) return before?.form === "strip" && kind !== "dense" ? [[before.tiles[0], inStrip(before, place[0])]] : [];
-  const [row, column, map] = from ?? place;
+  const source = from ?? place;
+  const isOne = !["dense", "softmax"].includes(kind); // of the inputs
+  if (sizes.length !== 3) return before?.form === "strip" && isOne ? [[before.tiles[0], inStrip(before, source[0])]] : [];
+  const [row, column] = source;
   const box = rows ? [[rows[0], rows.at(-1)], [columns[0], columns.at(-1)]] : [[row, row], [column, column]];
   const tiles = before ? before.tiles : [byId("pad")];
-  const seen = kind === "conv2d" || !before ? tiles : [tiles[map]];
+  const seen = kind === "conv2d" || !before ? tiles : [tiles[source.at(-1)]];
   return seen.map((tile) => [tile, frame(...box, sizes, "window")]);
 }
 

@@ -6,6 +6,7 @@ import { byId, element, short } from "./dom.js";
 import { denseExplanation, plainExplanation, softmaxExplanation, windowExplanation } from "./explanations.js";
 import { kernelExplanation } from "./kernel.js";
 import { mark } from "./network-view.js";
+import { narrow } from "./narrow.js";
 import { labelled, largeMap } from "./parts.js";
 
 const MAKERS = {
@@ -44,6 +45,7 @@ export function choose(layer, place, pin) {
   if (layer !== undefined && pin) [pinned, hovered] = [{ layer, place }, null];
   else hovered = layer === undefined ? null : { layer, place };
   ask();
+  if (pin && narrow.matches) byId("probe").parentElement.scrollIntoView({ behavior: "smooth", block: "nearest" });
 }
 
 export function ask() {

@@ -91,7 +91,7 @@ function curve(id, text, [train, test], fromZero) {
   const last = Math.max(1, ...points.map(({ epoch }) => epoch));
   const values = points.flatMap((point) => [point[train], point[test]]).filter((value) => value !== undefined);
   const most = fromZero ? Math.max(0.2, ...values.slice(0, 400)) : 1;
-  const least = fromZero ? 0 : Math.min(0.9, ...values);
+  const least = fromZero ? 0 : Math.floor(10 * Math.min(0.9, ...values)) / 10;
   const x = (epoch) => left + ((width - left - right) * epoch) / last;
   const y = (value) => height - bottom - ((height - top - bottom) * (Math.min(value, most) - least)) / (most - least);
   context.font = "10px ui-sans-serif, system-ui, sans-serif";
@@ -128,8 +128,8 @@ function curve(id, text, [train, test], fromZero) {
   const now = (name) => points.findLast((point) => point[name] !== undefined)?.[name];
   const [training, testing] = [now(train), now(test)];
   byId(`${id}-now`).replaceChildren(
-    ...(training === undefined ? [] : [element("span", { class: "train-color" }, `${text(training)} in training`)]),
-    ...(testing === undefined ? [] : [" ", element("span", { class: "test-color" }, `${text(testing)} on the test`)]),
+    ...(training === undefined ? [] : [element("span", { class: "train-color" }, `${text(training)} train`)]),
+    ...(testing === undefined ? [] : [" ", element("span", { class: "test-color" }, `${text(testing)} test`)]),
   );
   canvas.setAttribute("aria-label", points.length ? `${id} over ${last.toFixed(1)} epochs, now ${byId(`${id}-now`).textContent}` : `${id}: nothing yet`);
 }
