@@ -55,6 +55,21 @@ def test_gradients_are_the_losss(image):
     np.testing.assert_allclose(seen.gradients[-2], seen.outputs[-1] - np.eye(10)[4], atol=1e-9)
 
 
+def test_a_network_that_is_sure_has_gradients_too(image):
+    """Where the target's probability is next to nothing, as when a trained network should read a clear 7 as a 2."""
+    model = network.build("numpy", seed=2)
+    model.layers[7].kernel.value[...] *= 60
+    model.layers[7].bias.value[...] = 0
+    sure = look.forward(model, image).outputs[-1]
+    target = int(sure.argmin())
+    assert sure[target] < 1e-12
+    seen = look.backward(model, image, target)
+    np.testing.assert_allclose(seen.gradients[-2], sure - np.eye(10)[target], atol=1e-6)
+    assert np.abs(seen.gradients[0]).max() > 0.1
+    assert 25 < seen.loss < np.inf
+    assert np.isfinite(seen.gradients[-1]).all()
+
+
 def test_without_a_target_it_is_what_is_read(model, image):
     assert look.backward(model, image, None).target == look.forward(model, image).target
 

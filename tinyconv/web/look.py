@@ -10,6 +10,7 @@ Images are sent map by map, (channels, height, width), because the page draws on
 """
 
 import json
+import math
 import struct
 import time
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyconv.layers.activated import ActivatedLayer
 from tinyconv.models import Sequential
 
 Array = np.ndarray[Any, Any]
@@ -51,23 +53,30 @@ def forward(model: Sequential, image: Array) -> Look:
 def backward(model: Sequential, image: Array, target: int | None) -> Look:
     """Run `model` forward, and backward from the loss if the image should be read as `target` (None: as it is read).
 
-    This is the backward pass by hand: the loss's gradient goes through every layer's `backward`, from last to first.
+    This is the backward pass by hand: the gradient of -log p_target goes through every layer's `backward`, from last to
+    first.  As in training, the softmax takes it in one step with the loss, p - t: alone, the loss would divide by a
+    probability that may be too small for that.
     """
     began = time.perf_counter()
     seen = forward(model, image)
     target = seen.target if target is None else target
-    loss, dy = model.loss(np.array([target]), seen.outputs[-1][np.newaxis])
-    gradients = [dy[0]]
-    for layer in reversed(model.layers):
-        dx = layer.backward(dy)
-        assert dx is not None  # nobody told this layer that its input's gradient is not needed
-        dy = dx
-        gradients.append(dy[0])
+    probabilities, last = seen.outputs[-1], model.layers[-1]
+    assert isinstance(last, ActivatedLayer)  # a softmax, as `network.load` has seen to
+    is_target = np.arange(len(probabilities)) == target
+    chance = max(probabilities[target], np.finfo(probabilities.dtype).tiny)
+    gradients = [np.where(is_target, -1 / chance, 0)]
+    dx = last.backward_logits((probabilities - is_target)[np.newaxis])
+    for layer in reversed(model.layers[:-1]):
+        assert dx is not None  # nobody told the layer that its input's gradient is not needed
+        gradients.append(dx[0])
+        dx = layer.backward(dx)
+    assert dx is not None
+    gradients.append(dx[0])
     kernels = {
         index: layer.parameters[0].gradient.copy() for index, layer in enumerate(model.layers) if layer.parameters
     }
     milliseconds = 1000 * (time.perf_counter() - began)
-    return Look(seen.outputs, milliseconds, target, float(loss), gradients[::-1], kernels)
+    return Look(seen.outputs, milliseconds, target, -math.log(chance), gradients[::-1], kernels)
 
 
 def picture(model: Sequential, seen: Look, serial: int) -> bytes:

@@ -14,12 +14,12 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A number in a few characters: 0.123, -4.5, 12; 2e-5. */
+/** A number in a few characters: 0.123, -4.5, 12; 2e-5, 3e+9. */
 export function short(number, digits = 3) {
   if (number === null || number === undefined) return "not a number";
   if (number === 0) return "0";
   const size = Math.abs(number);
-  if (size < 10 ** -digits) return number.toExponential(0).replace("e-", "e−").replace(/^-/, "−");
+  if (size < 10 ** -digits || size >= 1e6) return number.toExponential(0).replace("e-", "e−").replace(/^-/, "−");
   const places = Math.max(0, digits - 1 - Math.max(0, Math.floor(Math.log10(size))));
   return number.toFixed(size < 1 ? digits : places).replace(/^-/, "−");
 }

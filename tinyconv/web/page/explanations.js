@@ -2,6 +2,7 @@
 
 import { paint, toBytes } from "./colors.js";
 import { element, short } from "./dom.js";
+import { narrow } from "./narrow.js";
 import { equation, labelled, largest, numberGrid } from "./parts.js";
 
 /** The maximum or the mean of a window. */
@@ -52,16 +53,21 @@ export function softmaxExplanation() {
     const top = Math.max(...inputs);
     const powers = inputs.map((score) => Math.exp(score - top));
     const sum = powers.reduce((a, b) => a + b, 0);
-    const row = (name, numbers, mark = "") =>
-      element("tr", {}, element("th", { scope: "row" }, name), ...numbers.map((number, index) => {
-        const isAsked = index === place[0];
-        return element("td", { class: isAsked ? "chosen" : null }, short(number, 3) + (isAsked ? mark : ""));
-      }));
+    const lines = [
+      ["digit", ...inputs.keys()],
+      ["score", ...inputs.map((score) => short(score))],
+      ["e^(score − largest)", ...powers.map((power) => short(power))],
+      ["÷ their sum", ...powers.map((power, index) => short(power / sum) + (index !== place[0] ? "" : adds_up ? " ✓" : " ✗"))],
+    ];
+    const cell = (row, column) => {
+      const [line, digit] = narrow.matches ? [column, row] : [row, column];
+      const name = line === 0 || digit === 0 ? "th" : "td";
+      const scope = row === 0 ? "col" : column === 0 ? "row" : null;
+      return element(name, { scope, class: digit === place[0] + 1 ? "chosen" : null }, `${lines[line][digit]}`);
+    };
+    const [rows, columns] = narrow.matches ? [inputs.length + 1, lines.length] : [lines.length, inputs.length + 1];
     table.replaceChildren(
-      element("tr", {}, element("th", {}, "digit"), ...inputs.map((_, index) => element("th", { scope: "col", class: index === place[0] ? "chosen" : null }, `${index}`))),
-      row("score", inputs),
-      row("e^(score − largest)", powers),
-      row("÷ their sum", powers.map((power) => power / sum), adds_up ? " ✓" : " ✗"),
+      ...Array.from({ length: rows }, (_, row) => element("tr", {}, ...Array.from({ length: columns }, (_, column) => cell(row, column)))),
     );
   };
   return { elements: [labelled("scores become probabilities: all are positive, and they add up to 1", table)], update };

@@ -78,6 +78,7 @@ export function kernelExplanation(first, layer) {
     const shown = gradient ?? seen;
     window.set(channelOf(shown, channel), largest(shown));
     windowPart.firstChild.textContent = (gradient ? "the kernel’s gradient" : "the window") + (channels > 1 ? `, channel ${channel + 1}` : "");
+    kernelPart.firstChild.textContent = `${gradient ? "" : "× "}the kernel: change it!`;
     kernel.set(channelOf(weights, channel), largest(weights));
     kernel.cells.forEach((cell, index) => {
       const isChosen = index === chosen[0] * width + chosen[1];
@@ -92,9 +93,10 @@ export function kernelExplanation(first, layer) {
   }
 
   const windowPart = labelled("", window.grid);
+  const kernelPart = labelled("", kernel.grid, element("div", { class: "row weight" }, slider, number));
   const elements = [
     windowPart,
-    labelled("× the kernel: change it!", kernel.grid, element("div", { class: "row weight" }, slider, number)),
+    kernelPart,
     element("div", { class: "part sum" }, ...(strip ? [strip.element] : []), lines, element("div", { class: "row shapes" }, ...ready, undo)),
   ];
   return { elements, update, undo };

@@ -109,7 +109,7 @@ function curve(id, text, [train, test], fromZero) {
   context.textAlign = "center";
   const every = Math.max(1, Math.ceil(last / 6));
   for (let epoch = 0; epoch <= last; epoch += every) context.fillText(epoch, x(epoch), height - 3);
-  if (!points.length) context.fillText("nothing yet: let it train", (left + width - right) / 2, height / 2);
+  if (!points.length) context.fillText("nothing yet: let it train", (left + width - right) / 2, y((least + most) / 2) - 5);
   for (const [name, color] of [[train, COLORS.train], [test, COLORS.test]]) {
     const line = points.filter((point) => point[name] !== undefined);
     context.strokeStyle = context.fillStyle = color[isDark() ? 1 : 0];
