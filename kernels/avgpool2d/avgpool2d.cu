@@ -1,6 +1,6 @@
 // Average pooling over the real pixels of each window.  Backward gathers: a pixel adds up the shares of the windows
 // above it.
-#include "windows.cuh"
+#include "pooling.cuh"
 
 const int SIZE = 16 / sizeof(T);
 

@@ -47,7 +47,7 @@ def over_pixels(
     source: Source, kernel: str, arrays: tuple[Array, ...], x_shape: ImageShape, y_shape: ImageShape, pool_size: Pair,
     strides: Pair, padding: Padding, **defines: str,
 ) -> None:
-    """Launch kernel(*arrays, *geometry) with a thread for each 16 bytes of the last array: see `windows.cuh`."""
+    """Launch kernel(*arrays, *geometry) with a thread for each 16 bytes of the last array: see `pooling.cuh`."""
     n, height, width, channels = x_shape
     threads = blocks(arrays[-1].size // n, PACK_BYTES // arrays[0].dtype.itemsize) if n else 0
     block = min(THREADS, WARP * blocks(threads, WARP))

@@ -1,6 +1,6 @@
 // Max-pooling.  Forward looks at a window's pixels in order; backward gathers: a pixel asks each window above it which
 // place won.
-#include "windows.cuh"
+#include "pooling.cuh"
 
 const int SIZE = 16 / sizeof(T);
 
