@@ -19,7 +19,8 @@ from .source import Defines
 
 SHARED_WITHOUT_ASKING = 48 * 1024  # bytes of dynamic shared memory that any kernel may have
 
-_OPTIONS = ("--std=c++17",)  # multiplications and additions are fused by default; no fast-math
+# Generic lambdas are device code; multiplications and additions are fused by default; no fast-math.
+_OPTIONS = ("--std=c++17", "--device-as-default-execution-space")
 _NULL = np.uint64(0)
 
 
