@@ -208,6 +208,7 @@ static Warp warps[MOST_WARPS];
 static int count, alive, waiting, current;  // threads of the block; the one that runs
 static int cursor;                          // its turn; turns are threads, or threads from the last to the first
 static bool backwards;
+static uint64_t block;  // its turn
 static char* stacks;
 static int free_stacks[MOST_THREADS + 1], free_count, stack_in_use;
 static Context outside;  // where the launch was called
@@ -257,15 +258,14 @@ inline void start_block()
     }
 }
 
+// Backwards, blocks take turns from the last to the first as well.
 inline bool next_block()
 {
-    if (++blockIdx.x < gridDim.x)
-        return true;
-    blockIdx.x = 0;
-    if (++blockIdx.y < gridDim.y)
-        return true;
-    blockIdx.y = 0;
-    return ++blockIdx.z < gridDim.z;
+    if (++block == uint64_t(gridDim.x) * gridDim.y * gridDim.z)
+        return false;
+    uint64_t place = backwards ? uint64_t(gridDim.x) * gridDim.y * gridDim.z - 1 - block : block;
+    blockIdx = dim3(place % gridDim.x, place / gridDim.x % gridDim.y, place / gridDim.x / gridDim.y);
+    return true;
 }
 
 // The next thread that can go on, or -1: then all are done, or all wait.
@@ -559,12 +559,13 @@ inline const char* launch(const Kernel& what, const unsigned* sizes, size_t shar
         free_stacks[free_count] = MOST_THREADS - 1 - free_count;
     gridDim = dim3(sizes[0], sizes[1], sizes[2]);
     blockDim = dim3(sizes[3], sizes[4], sizes[5]);
-    blockIdx = dim3(0, 0, 0);
     count = blockDim.x * blockDim.y * blockDim.z;
     backwards = reversed;
     kernel = what.call;
     arguments = values;
     complaint[0] = 0;
+    block = ~uint64_t(0);
+    next_block();
     start_block();
     start_fiber(outside);
     return complaint;

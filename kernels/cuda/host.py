@@ -40,7 +40,7 @@ def launch(
     path: Path, kernel: str, macros: Defines, grid: tuple[int, int, int], block: tuple[int, int, int],
     arguments: Sequence[Any], shared: int, *, backwards: bool = False,
 ) -> None:
-    """See `launcher.Source.launch`; `backwards` lets the threads of a block take turns from the last to the first."""
+    """See `launcher.Source.launch`; `backwards` lets blocks and threads take turns from the last to the first."""
     library = _library(path, macros)
     function = library.function(kernel)
     values = function.values(arguments)

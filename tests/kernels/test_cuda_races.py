@@ -1,0 +1,175 @@
+"""CUDA kernels must not depend on the order in which threads and blocks run, which the host build can reverse.
+
+Between two barriers, one thread of a block runs after the other, and one block after the other.  Two threads that touch
+the same memory there without waiting for each other meet in one order forwards and in the other backwards; so, unless
+it makes no difference to what is computed, the results differ.  The last test breaks kernels to see that they would.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyconv.kernels.batchnorm import cuda as batchnorm
+from tinyconv.kernels.contract import PhiloxKey
+from tinyconv.kernels.cuda import host
+from tinyconv.kernels.cuda.launcher import Source
+from tinyconv.kernels.cuda.problems import CudaError
+from tinyconv.kernels.registry import RUNGS, implementation
+
+pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
+
+Array = np.ndarray[Any, Any]
+Results = Iterator[Array]
+
+KEY = PhiloxKey(1, 2, 3)
+WINDOWS = {"strides": (1, 2), "padding": ((1, 1), (1, 0)), "dilation": (1, 1)}
+POOL = {"pool_strides": (2, 2), "pool_padding": ((0, 1), (0, 0))}
+NUMBERS = {"step_size": 0.1, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "decay": 0.01}
+
+
+def numbers(*shape: int) -> Array:
+    return np.random.default_rng(shape).standard_normal(shape).astype(np.float32)
+
+
+def activation(rung: ModuleType) -> Results:
+    yield (y := rung.forward(x := numbers(19, 300)))
+    yield rung.backward(x, y)
+
+
+def pool(rung: ModuleType) -> Results:
+    x, geometry = numbers(3, 9, 8, 12), {"strides": (1, 2), "padding": ((1, 0), (0, 1))}
+    results = rung.forward(x, (3, 2), **geometry)
+    yield from (results if isinstance(results, tuple) else (results,))
+    if isinstance(results, tuple):
+        yield rung.backward(*results, x.shape, (3, 2), **geometry)
+    else:
+        yield rung.backward(results, x.shape, (3, 2), **geometry)
+
+
+def loss(rung: ModuleType) -> Results:
+    yield from rung.loss_and_gradient(z := numbers(33, 70), np.abs(z))
+    if "softmax" in rung.__name__:
+        yield from rung.loss_and_gradient(z, np.arange(33))
+
+
+def batch_normalisation(rung: ModuleType) -> Results:
+    for shape in ((5, 3), (300, 40)):  # one chunk, and several
+        x, gamma = numbers(*shape), numbers(shape[-1])
+        yield from (results := rung.forward_training(x, gamma, gamma, 1e-3))
+        yield from rung.backward(results[0], x, gamma, *results[1:], 1e-3)
+
+
+def dropout(rung: ModuleType) -> Results:
+    yield rung.forward(numbers(5003), 0.3, KEY)
+
+
+def philox(rung: ModuleType) -> Results:
+    yield rung.bits(KEY, 3001, offset=3)
+
+
+def adam(rung: ModuleType) -> Results:
+    state = numbers(4, 2003)
+    state[3] **= 2
+    rung.step(*state, **NUMBERS)
+    yield state
+
+
+def sgd(rung: ModuleType) -> Results:
+    state = numbers(3, 2003)
+    rung.step(*state, learning_rate=0.1, momentum=0.9, nesterov=True)
+    yield state
+
+
+def dense(rung: ModuleType) -> Results:
+    for n, features, units in ((7, 130, 10), (70, 33, 65)):
+        x, w, b = numbers(n, features), numbers(features, units), numbers(units)
+        yield (y := rung.forward(x, w, b))
+        yield rung.backward_input(y, w)
+        yield from rung.backward_weights(x, y)
+
+
+def convolution(rung: ModuleType) -> Results:
+    for channels, filters in ((1, 6), (8, 20)):
+        x, w, b = numbers(2, 11, 9, channels), numbers(3, 3, channels, filters), numbers(filters)
+        yield (y := rung.forward(x, w, b, **WINDOWS))
+        yield rung.backward_input(y, w, x.shape, **WINDOWS)
+        yield from rung.backward_weights(x, y, w.shape, **WINDOWS)
+
+
+def convolution_and_pool(rung: ModuleType) -> Results:
+    x, w, b = numbers(2, 11, 9, 4), numbers(3, 3, 4, 12), numbers(12)
+    y, winners = rung.forward(x, w, b, (2, 2), **WINDOWS, **POOL)
+    yield from (y, winners, *rung.backward(y, y, winners, x, w, (2, 2), **WINDOWS, **POOL))
+
+
+CALLS: dict[str, Callable[[ModuleType], Results]] = {
+    "relu": activation, "sigmoid": activation, "tanh": activation, "softmax": activation, "maxpool2d": pool,
+    "avgpool2d": pool, "softmax_cross_entropy": loss, "sigmoid_cross_entropy": loss, "batchnorm": batch_normalisation,
+    "dropout": dropout, "philox": philox, "adam": adam, "sgd": sgd, "dense": dense, "conv2d": convolution,
+    "conv_relu_maxpool": convolution_and_pool,
+}
+CUDA = [(operation, name) for operation in CALLS for name in RUNGS[operation] if name.startswith("cuda")]
+
+
+def results(operation: str, rung: ModuleType) -> list[bytes]:
+    """The bits of all that a rung of an operation computes for certain inputs."""
+    return [result.tobytes() for result in CALLS[operation](rung)]
+
+
+def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "launch", partial(host.launch, backwards=True))
+
+
+def test_every_operation_is_here() -> None:
+    assert CALLS.keys() == RUNGS.keys()
+
+
+@pytest.mark.parametrize(("operation", "name"), CUDA, ids=lambda part: part)
+def test_same_bits_in_either_order(operation: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung = implementation(operation, name)
+    forwards = results(operation, rung)
+    assert len(forwards) > 0
+    backwards(monkeypatch)
+    assert results(operation, rung) == forwards
+
+
+def test_blocks_run_in_either_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "order.cu"
+    path.write_text(
+        'extern "C" __global__ void order(int* count, int* y)\n'
+        "{ y[(blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x] = (*count)++; }\n"
+    )
+    count, y = np.zeros(1, np.int32), np.zeros(24, np.int32)
+    Source(path).launch("order", (4, 3, 2), 1, count, y)
+    np.testing.assert_array_equal(y, np.arange(24))
+    backwards(monkeypatch)
+    count[:] = 0
+    Source(path).launch("order", (4, 3, 2), 1, count, y)
+    np.testing.assert_array_equal(y, np.arange(24)[::-1])
+
+
+BARRIER = re.compile(r"__syncthreads\(\);")
+BARRIERS = len(BARRIER.findall(batchnorm._SOURCE.path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("number", range(BARRIERS))
+def test_a_forgotten_barrier_is_noticed(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take one `__syncthreads()` out of batch normalisation."""
+    text, path = batchnorm._SOURCE.path.read_text(encoding="utf-8"), tmp_path / "batchnorm.cu"
+    found = list(BARRIER.finditer(text))[number]
+    path.write_text(text[: found.start()] + ";" + text[found.end() :], encoding="utf-8")
+    monkeypatch.setattr(batchnorm, "_SOURCE", Source(path))
+    outcomes = []
+    for _ in range(2):
+        try:
+            outcomes.append(results("batchnorm", batchnorm))
+        except CudaError as problem:
+            outcomes.append([str(problem).encode()])
+        backwards(monkeypatch)
+    assert outcomes[0] != outcomes[1]
