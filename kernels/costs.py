@@ -44,8 +44,8 @@ def work(rung: str, shape: Convolution) -> tuple[float, float]:
     if rung == "winograd":
         if not supports(shape.w_shape, shape.strides, shape.dilation, shape.dtype):
             return float("inf"), float("inf")
-        t = tiling((1, *shape.image), f, shape.padding, 4)
-        values = (t.m + 2) ** 2 * t.th * t.tw  # of all transformed tiles, per channel
+        t = tiling((1, *shape.image), shape.w_shape, shape.padding, 6)
+        values = t.n**2 * t.th * t.tw  # of all transformed tiles, per channel
         return values * c * f, values * (c + f)
     oh, ow = output_sizes(shape.image[:2], (kh, kw), shape.strides, shape.padding, shape.dilation)
     filters = padded_columns(f, shape.dtype)

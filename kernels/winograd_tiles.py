@@ -1,7 +1,7 @@
 """Tiles of images, transformed into slabs and back: what Winograd's convolution does around its matrix products.
 
-    read_x     V = Bᵀ X B     inputs, (m + 2) × (m + 2)      write_y     Y = Aᵀ M A + bias     outputs, m × m
-    read_dy    dM = A dY Aᵀ   outputs, m × m                 write_dx    dX += B dV Bᵀ         inputs, (m + 2) × (m + 2)
+    read_x     V = Bᵀ X B     inputs, n × n            write_y     Y = Aᵀ M A + bias     outputs, m × m
+    read_dy    dM = A dY Aᵀ   outputs, m × m           write_dx    dX += B dV Bᵀ         inputs, n × n
 
 Each works on a row of tiles of one image (flat), which are m pixels apart; t is a `conv2d.winograd.Tiling`.  In the
 slabs, (places of a transformed tile, tiles · channels), they are the tiles from `first` on.  A tile that reaches out of
@@ -10,15 +10,15 @@ the image goes through `edge`, room for one tile: what lies outside is read as z
 
 from .jit import jit
 from .microkernel import VECTOR_BYTES
-from .winograd_transforms import F2, F4
+from .winograd_transforms import transform_dx, transform_dy, transform_x, transform_y
 
 
-def _reader(two, four, inputs):
-    """Make `read` for inputs or for outputs, with the transform `two` for m = 2 and `four` for m = 4."""
+def _reader(transform, inputs):
+    """Make `read` for inputs or for outputs."""
 
     @jit(inline=True)
     def read(image, t, row, edge, slabs, first):
-        h, w, c, top, left, size = (t.h, t.w, t.c, t.top, t.left, t.m + 2) if inputs else (t.oh, t.ow, t.f, 0, 0, t.m)
+        h, w, c, top, left, size = (t.h, t.w, t.c, t.top, t.left, t.n) if inputs else (t.oh, t.ow, t.f, 0, 0, t.m)
         flat, apart = slabs.reshape(-1), slabs.shape[1]
         i = row * t.m - top
         for column in range(t.tw):
@@ -29,20 +29,17 @@ def _reader(two, four, inputs):
                 source, at, width = edge, 0, size * c
             to = (first + column) * c
             for k in range(0, c, VECTOR_BYTES // image.itemsize):
-                if t.m == 2:
-                    two(source, at + k, width, c, flat, to + k, 4 * apart, apart)
-                else:
-                    four(source, at + k, width, c, flat, to + k, 6 * apart, apart)
+                transform(t, source, at + k, width, c, flat, to + k, t.n * apart, apart)
 
     return read
 
 
-def _writer(two, four, inputs):
+def _writer(transform, inputs):
     """Make `write`, which adds to the image for inputs, and overwrites it for outputs, adding `bias`."""
 
     @jit(inline=True)
     def write(slabs, first, image, t, row, edge, bias):
-        h, w, c, top, left, size = (t.h, t.w, t.c, t.top, t.left, t.m + 2) if inputs else (t.oh, t.ow, t.f, 0, 0, t.m)
+        h, w, c, top, left, size = (t.h, t.w, t.c, t.top, t.left, t.n) if inputs else (t.oh, t.ow, t.f, 0, 0, t.m)
         flat, apart = slabs.reshape(-1), slabs.shape[1]
         i = row * t.m - top
         for column in range(t.tw):
@@ -56,10 +53,10 @@ def _writer(two, four, inputs):
             for k in range(0, c, VECTOR_BYTES // image.itemsize):
                 to = at + k
                 plus, plus_at, plus_row, plus_column = (target, to, width, c) if inputs else (bias, k, 0, 0)
-                if t.m == 2:
-                    two(flat, start + k, 4 * apart, apart, target, to, width, c, plus, plus_at, plus_row, plus_column)
-                else:
-                    four(flat, start + k, 6 * apart, apart, target, to, width, c, plus, plus_at, plus_row, plus_column)
+                transform(
+                    t, flat, start + k, t.n * apart, apart, target, to, width, c, plus, plus_at, plus_row,
+                    plus_column,
+                )  # fmt: skip
             if not inside:
                 paste(edge, image, h, w, c, i, j, size, inputs)
 
@@ -91,5 +88,5 @@ def paste(tile, image, h, w, c, i, j, size, add):
                 target[k] = source[k]
 
 
-read_x, read_dy = _reader(F2.x, F4.x, True), _reader(F2.dy, F4.dy, False)
-write_y, write_dx = _writer(F2.y, F4.y, False), _writer(F2.dx, F4.dx, True)
+read_x, read_dy = _reader(transform_x, True), _reader(transform_dy, False)
+write_y, write_dx = _writer(transform_y, False), _writer(transform_dx, True)

@@ -1,22 +1,28 @@
 """The small matrices of Winograd's convolution, and vector code that applies them to tiles.
 
-A row of n = m + 2 inputs holds m windows of 3.  Their m outputs take 3m multiplications done one by one, but only n
-when inputs and weights are seen as polynomials: both are evaluated at n points, the values multiplied point by point,
+A row of n inputs holds m = n - r + 1 windows of r.  Their m outputs take r·m multiplications done one by one, but only
+n when inputs and weights are seen as polynomials: both are evaluated at n points, the values multiplied point by point,
 and the outputs read off the product (Winograd, "Arithmetic complexity of computations", 1980; the method for a given
 list of points is Toom's and Cook's).  Each step is a small matrix; in two dimensions it is applied to rows and columns:
 
-    Y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ X B) ] A        X (n, n) inputs, w (3, 3) weights, Y (m, m) outputs, ⊙ element by element
+    Y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ X B) ] A        X (n, n) inputs, w (r, r) weights, Y (m, m) outputs, ⊙ element by element
 
-F(2×2, 3×3) takes 16 multiplications for 4 outputs, 2.25 times fewer than 36; F(4×4, 3×3) 36 for 16, 4 times fewer.
+That is F(m×m, r×r).  How many times fewer multiplications it takes, r² m² / n²:
+
+    kernels        2×2            3×3            4×4            5×5
+    n = 4      F(3×3) 2.25    F(2×2) 2.25    F(1×1) 1
+    n = 6      F(5×5) 2.78    F(4×4) 4       F(3×3) 4       F(2×2) 2.78
+
 Summed over channels, ⊙ becomes n² matrix products (Lavin and Gray, "Fast algorithms for convolutional neural networks",
 2015): that is where the time goes, so those run on the micro-kernel.
 
 What is saved in multiplications is paid in rounding: sums of large terms cancel.  How much depends on the points.  For
-m = 4, 0, ±1 and ±2 make the simplest matrices; 0, ±5/8 and ±3/2 halve the error and cost the same.
+n = 6, 0, ±1 and ±2 make the simplest matrices; 0, ±5/8 and ±3/2 halve the error and cost the same.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -28,24 +34,24 @@ from .microkernel import VECTOR_BYTES
 
 Array = np.ndarray[Any, Any]
 
-# Finite points by m; the last one is always infinity, where a polynomial's value is its leading coefficient.
-POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)}
+# Finite points by n; the last one is always infinity, where a polynomial's value is its leading coefficient.
+POINTS = {4: (0.0, 1.0, -1.0), 6: (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)}
 
 
-def matrices(points: Sequence[float]) -> tuple[Array, Array, Array]:
-    """A (n, m), G (n, 3) and B (n, n) for n - 1 finite points and infinity.
+def matrices(points: Sequence[float], r: int) -> tuple[Array, Array, Array]:
+    """A (n, m), G (n, r) and B (n, n) for n - 1 finite points and infinity, and kernels of r.
 
-    >>> matrices((0, 1, -1))[0].astype(int).T  # Aᵀ of F(2×2, 3×3): the columns belong to 0, 1, -1 and infinity
+    >>> matrices((0, 1, -1), 3)[0].astype(int).T  # Aᵀ of F(2×2, 3×3): the columns belong to 0, 1, -1 and infinity
     array([[ 1,  1,  1,  0],
            [ 0,  1, -1,  1]])
     """
     p = np.array(points)
     n = len(p) + 1
-    a, g, b_transposed = np.zeros((n, n - 2)), np.zeros((n, 3)), np.zeros((n, n))
-    a[:-1] = p[:, None] ** np.arange(n - 2)
+    a, g, b_transposed = np.zeros((n, n - r + 1)), np.zeros((n, r)), np.zeros((n, n))
+    a[:-1] = p[:, None] ** np.arange(n - r + 1)
     for i, point in enumerate(p):
         others = np.delete(p, i)
-        g[i] = point ** np.arange(3) / np.prod(point - others)
+        g[i] = point ** np.arange(r) / np.prod(point - others)
         b_transposed[i, :-1] = np.poly(others)[::-1]  # Lagrange: the polynomial that is zero at the other points
     a[-1, -1] = g[-1, -1] = 1
     b_transposed[-1] = np.poly(p)[::-1]
@@ -70,33 +76,44 @@ def transposed(factors: list[Array]) -> list[Array]:
     return [factor.T for factor in reversed(factors)]
 
 
-def tile_transform(factors: list[Array], plus: bool = False) -> Callable[..., None]:
-    """Make the intrinsic that computes Y = L X Lᵀ for a tile of vectors, L the product of `factors`.
+@cache
+def factors(matrix: str, n: int, r: int) -> list[Array]:
+    """The factors of "A", "B" or "G", or of its transpose ("AT", …), for tiles of n inputs and kernels of r."""
+    a, g, b = matrices(POINTS[n], r)
+    product = butterflies({"A": a, "B": b.T, "G": g}[matrix[0]])  # the rows of Bᵀ belong to the points
+    return product if matrix in ("A", "G", "BT") else transposed(product)
+
+
+def tile_transform(matrix: str, plus: bool = False) -> Callable[..., None]:
+    """Make the intrinsic that computes Y = L X Lᵀ for a tile of vectors, where L is the `matrix` (see `factors`).
 
     The tile of x has its element (i, j), one vector of channels, at x[x_at + i·x_row + j·x_column]; y likewise.  With
     `plus` it computes Y = L X Lᵀ + Z, and z follows in the same way; z may be y itself.
+
+    t is a named tuple whose class has `sizes` (n, r): code is made for each class by itself.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tiles = [
             (context.make_array(signature.args[k])(context, builder, arguments[k]).data, *arguments[k + 1 : k + 4])
-            for k in range(0, len(arguments), 4)
+            for k in range(1, len(arguments), 4)
         ]
-        _Transform(builder, context.get_data_type(signature.args[0].dtype), factors).emit(*tiles)
+        element = context.get_data_type(signature.args[1].dtype)
+        _Transform(builder, element, factors(matrix, *signature.args[0].instance_class.sizes)).emit(*tiles)
         return context.get_dummy_value()
 
     n = types.intp
     if plus:
 
         @intrinsic
-        def transform(typingctx, x, x_at, x_row, x_column, y, y_at, y_row, y_column, z, z_at, z_row, z_column):
-            return types.void(x, n, n, n, y, n, n, n, z, n, n, n), emit
+        def transform(typingctx, t, x, x_at, x_row, x_column, y, y_at, y_row, y_column, z, z_at, z_row, z_column):
+            return types.void(t, x, n, n, n, y, n, n, n, z, n, n, n), emit
 
     else:
 
         @intrinsic
-        def transform(typingctx, x, x_at, x_row, x_column, y, y_at, y_row, y_column):
-            return types.void(x, n, n, n, y, n, n, n), emit
+        def transform(typingctx, t, x, x_at, x_row, x_column, y, y_at, y_row, y_column):
+            return types.void(t, x, n, n, n, y, n, n, n), emit
 
     return transform
 
@@ -155,29 +172,10 @@ class _Transform:
         return self.builder.bitcast(self.builder.gep(data, [at]), self.vector.as_pointer())
 
 
-class Transforms(NamedTuple):
-    """All transforms of one m: of forward, and their transposes, which are those of the gradients."""
-
-    x: Callable[..., None]  # Bᵀ X B
-    w: Callable[..., None]  # G w Gᵀ
-    y: Callable[..., None]  # Aᵀ M A + Z
-    dy: Callable[..., None]  # A dY Aᵀ
-    dx: Callable[..., None]  # B dV Bᵀ + Z
-    dw: Callable[..., None]  # Gᵀ dU G
-
-
-def _transforms(m: int) -> Transforms:
-    """The transforms for tiles of m × m outputs."""
-    a, g, b = matrices(POINTS[m])
-    a_factors, g_factors, b_factors = butterflies(a), butterflies(g), butterflies(b.T)
-    return Transforms(
-        x=tile_transform(b_factors),
-        w=tile_transform(g_factors),
-        y=tile_transform(transposed(a_factors), plus=True),
-        dy=tile_transform(a_factors),
-        dx=tile_transform(transposed(b_factors), plus=True),
-        dw=tile_transform(transposed(g_factors)),
-    )
-
-
-F2, F4 = _transforms(2), _transforms(4)
+# Forward's transforms, and those of the gradients, which are their transposes.
+transform_x = tile_transform("BT")  # Bᵀ X B
+transform_w = tile_transform("G")  # G w Gᵀ
+transform_y = tile_transform("AT", plus=True)  # Aᵀ M A + Z
+transform_dy = tile_transform("A")  # A dY Aᵀ
+transform_dx = tile_transform("B", plus=True)  # B dV Bᵀ + Z
+transform_dw = tile_transform("GT")  # Gᵀ dU G

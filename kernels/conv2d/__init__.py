@@ -4,5 +4,5 @@
     im2col.py     one matrix product
     blocked.py    the same, compiled, in pieces that stay in the cache
     direct.py     the same without copying the windows
-    winograd.py   fewer multiplications, for 3×3 kernels
+    winograd.py   fewer multiplications, for 2×2 to 5×5 kernels
 """

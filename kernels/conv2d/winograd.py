@@ -1,13 +1,14 @@
-"""Convolution with fewer multiplications: Winograd's algorithm, for 3×3 kernels with stride 1.
+"""Convolution with fewer multiplications: Winograd's algorithm, for 2×2 to 5×5 kernels with stride 1.
 
-The image is cut into tiles that give m × m outputs each (m = 4, or 2 by the keyword `tile`); neighbours overlap by 2
-inputs.  See `tinyconv.kernels.winograd_transforms` for why this is right, and for the matrices A, B and G:
+The image is cut into tiles of n × n inputs (n = 6, or 4 by the keyword `tile`), which give m × m outputs for kernels of
+r × r, m = n - r + 1; neighbours overlap by r - 1 inputs.  See `tinyconv.kernels.winograd_transforms` for why this is
+right, and for the matrices A, B and G:
 
     forward            V = Bᵀ X B       U = G w Gᵀ       M[ξ] = V[ξ] · U[ξ]          Y = Aᵀ M A
     input gradient     dM = A dY Aᵀ                      dV[ξ] = dM[ξ] · U[ξ]ᵀ       dX = B dV Bᵀ, added tile over tile
     weight gradient    V and dM as above                 dU[ξ] = V[ξ]ᵀ · dM[ξ]       dw = Gᵀ dU G
 
-ξ counts the (m + 2)² places of a transformed tile.  For each there is one matrix product, [tiles × c] · [c × f], on the
+ξ counts the n² places of a transformed tile.  For each there is one matrix product, [tiles × c] · [c × f], on the
 micro-kernel.  Both gradients are forward's own steps, transposed and in reverse: backpropagation in the small.
 
     tiles of c channels     V[0]            V[1]                   one *slab* for each ξ, of all tiles
@@ -21,10 +22,13 @@ micro-kernel.  Both gradients are forward's own steps, transposed and in reverse
 *Error.*  Root mean square and largest error, relative to the root mean square of the result, for float32, 64 channels,
 64 filters and normal random numbers (eight images of 28×28; measured against float64):
 
-                     y and dx            dw
-    F(2×2)          3e-7, 2e-6      1e-6, 9e-6
-    F(4×4)          8e-7, 9e-6      2e-6, 2e-5
-    direct rung     4e-7, 5e-6      5e-7, 3e-6
+                           y and dx            dw
+    F(2×2, 3×3)           3e-7, 2e-6      1e-6, 9e-6      (n = 4)
+    F(5×5, 2×2)           8e-7, 1e-5      2e-6, 9e-6
+    F(4×4, 3×3)           8e-7, 9e-6      2e-6, 2e-5
+    F(3×3, 4×4)           8e-7, 8e-6      2e-6, 3e-5
+    F(2×2, 5×5)           9e-7, 7e-6      4e-6, 4e-5
+    direct rung, 3×3      4e-7, 5e-6      5e-7, 3e-6
 
 *Zeros.*  Behind a ReLU, and on black borders, many windows hold only zeros.  With a bias of zero the next ReLU then
 decides by a sum that must be 0 and not 1e-8: without care, a bias gradient of the network `mnist_convnet` was wrong by
@@ -50,7 +54,7 @@ from ..jit import jit
 from ..matmul import BLOCK_DEPTH, lanes, offsets
 from ..microkernel import MAX_VECTORS, VECTOR_BYTES, product
 from ..winograd_tiles import read_dy, read_x, write_dx, write_y
-from ..winograd_transforms import F2, F4
+from ..winograd_transforms import transform_dw, transform_w
 from ..workspace import Workspace, ensure
 from . import direct
 
@@ -58,14 +62,15 @@ Array = np.ndarray[Any, Any]
 
 BLOCK_TILES = 48  # about: 8 tiles of the micro-kernel, whose slabs for 64 channels and filters take 0.9 MB
 CHUNK_BYTES = 8 * 2**20  # what the slabs of the weight gradient may take
-
-_w_2, _w_4, _dw_2, _dw_4 = F2.w, F4.w, F2.dw, F4.dw  # names, as Numba wants them
+KERNELS = (2, 3, 4, 5)  # sizes of square kernels
 
 
 class Tiling(NamedTuple):
     """How a convolution is cut into tiles and blocks: everything but the arrays.  (Flat, as Numba's loops want it.)"""
 
-    m: int  # outputs of a tile, vertically and horizontally
+    n: int  # inputs of a tile, vertically and horizontally
+    r: int  # weights of the kernel
+    m: int  # outputs of a tile
     h: int  # the input
     w: int
     c: int
@@ -83,34 +88,71 @@ class Tiling(NamedTuple):
     depths: Array  # where each piece of the sum over channels (or filters) starts
 
 
+# For each n and r a class of its own, from which the transforms learn them: they are straight code for one n and r.
+
+
+class Tile4Kernel2(Tiling):
+    sizes = 4, 2
+
+
+class Tile4Kernel3(Tiling):
+    sizes = 4, 3
+
+
+class Tile6Kernel2(Tiling):
+    sizes = 6, 2
+
+
+class Tile6Kernel3(Tiling):
+    sizes = 6, 3
+
+
+class Tile6Kernel4(Tiling):
+    sizes = 6, 4
+
+
+class Tile6Kernel5(Tiling):
+    sizes = 6, 5
+
+
+TILINGS: dict[tuple[int, int], type[Tiling]] = {
+    kind.sizes: kind
+    for kind in (Tile4Kernel2, Tile4Kernel3, Tile6Kernel2, Tile6Kernel3, Tile6Kernel4, Tile6Kernel5)
+}
+
+
 @lru_cache(maxsize=256)
-def tiling(x_shape: ImageShape, filters: int, padding: Padding, m: int, out_sizes: Pair | None = None) -> Tiling:
+def tiling(
+    x_shape: ImageShape, w_shape: WeightShape, padding: Padding, tile: int, out_sizes: Pair | None = None
+) -> Tiling:
     """Cut images of `x_shape` into tiles; of all outputs only the first `out_sizes` rows and columns, if given.
 
     Several small images are taken together, big ones are cut into blocks of BLOCK_TILES or so.
     """
     n, h, w, c = x_shape
-    oh, ow = output_sizes((h, w), (3, 3), (1, 1), padding) if out_sizes is None else out_sizes
+    r, filters = w_shape[0], w_shape[3]
+    m = tile - r + 1
+    oh, ow = output_sizes((h, w), (r, r), (1, 1), padding) if out_sizes is None else out_sizes
     th, tw = -(-oh // m), -(-ow // m)
     tasks = 1 << (-(-n * th * tw // BLOCK_TILES) - 1).bit_length()  # a power of 2: that shares out well
     images = -(-n // tasks)
     rows = -(-images * th // max(1, round(images * th * tw / BLOCK_TILES)))
-    return Tiling(
-        m, h, w, c, padding[0][0], padding[1][0], oh, ow, filters, th, tw, images, rows, offsets(rows * tw, c),
+    return TILINGS[tile, r](
+        tile, r, m, h, w, c, padding[0][0], padding[1][0], oh, ow, filters, th, tw, images, rows, offsets(rows * tw, c),
         offsets(rows * tw, filters), offsets(-(-max(c, filters) // BLOCK_DEPTH), BLOCK_DEPTH),
     )  # fmt: skip
 
 
 def supports(w_shape: WeightShape, strides: Pair, dilation: Pair, dtype: Any) -> bool:
-    """Whether Winograd applies: 3×3, stride 1, and whole vectors of channels and filters."""
+    """Whether Winograd applies: a small square kernel, stride 1, and whole vectors of channels and filters."""
     kh, kw, channels, filters = w_shape
     whole = channels % lanes(dtype) == 0 and filters % lanes(dtype) == 0
-    return (kh, kw) == (3, 3) and strides == dilation == (1, 1) and whole
+    return kh == kw and kh in KERNELS and strides == dilation == (1, 1) and whole
 
 
 def forward(
     x: Array, w: Array, b: Array | None = None, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
-    dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None, tile: int = 4,
+    dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None, tile: int = 6,
 ) -> Array:
     """y = conv2d(x, w) + b; see `contract.Conv2D`."""
     if not supports(w.shape, strides, dilation, x.dtype):
@@ -118,7 +160,7 @@ def forward(
             x, w, b, strides=strides, padding=padding, dilation=dilation, out=out, workspace=workspace
         )
     x, workspace = np.ascontiguousarray(x), Workspace() if workspace is None else workspace
-    t = tiling(x.shape, w.shape[3], padding, tile)
+    t = tiling(x.shape, w.shape, padding, tile)
     y = ensure(out, (len(x), t.oh, t.ow, t.f), x.dtype)
     _forward(
         x.reshape(len(x), -1), transformed_weights(w, t, workspace), bias_or_zeros(b, w, workspace), t,
@@ -129,7 +171,7 @@ def forward(
 
 def backward_input(
     dy: Array, w: Array, x_shape: ImageShape, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
-    dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None, tile: int = 4,
+    dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None, tile: int = 6,
 ) -> Array:
     """dx, from dy tile by tile."""
     if not supports(w.shape, strides, dilation, dy.dtype):
@@ -137,7 +179,7 @@ def backward_input(
             dy, w, x_shape, strides=strides, padding=padding, dilation=dilation, out=out, workspace=workspace
         )
     dy, workspace = np.ascontiguousarray(dy), Workspace() if workspace is None else workspace
-    t = tiling(tuple(x_shape), w.shape[3], padding, tile)
+    t = tiling(tuple(x_shape), w.shape, padding, tile)
     dx = ensure(out, x_shape, dy.dtype)
     _backward_input(
         dy.reshape(len(dy), -1), transformed_weights(direct.transposed_taps(w, workspace), t, workspace), t,
@@ -148,7 +190,7 @@ def backward_input(
 
 def backward_weights(
     x: Array, dy: Array, w_shape: WeightShape, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
-    dilation: Pair = (1, 1), out: tuple[Array, Array] | None = None, workspace: Workspace | None = None, tile: int = 4,
+    dilation: Pair = (1, 1), out: tuple[Array, Array] | None = None, workspace: Workspace | None = None, tile: int = 6,
 ) -> tuple[Array, Array]:
     """dw, summed over the transformed tiles before it is transformed back, and db = Σ dy."""
     if not supports(w_shape, strides, dilation, x.dtype):
@@ -157,7 +199,7 @@ def backward_weights(
         )
     x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
     workspace = Workspace() if workspace is None else workspace
-    t = tiling(x.shape, w_shape[3], padding, tile)
+    t = tiling(x.shape, tuple(w_shape), padding, tile)
     dw, db = (None, None) if out is None else out
     dw, db = ensure(dw, w_shape, x.dtype), ensure(db, w_shape[3:], x.dtype)
     sums = WeightSums(t, len(x), x.dtype, workspace)
@@ -178,14 +220,14 @@ class WeightSums:
     def __init__(self, t: Tiling, n: int, dtype: Any, workspace: Workspace) -> None:
         self.t = t
         per_image = t.th * t.tw
-        bytes_per_image = (t.m + 2) ** 2 * per_image * (t.c + t.f) * np.dtype(dtype).itemsize
+        bytes_per_image = t.n**2 * per_image * (t.c + t.f) * np.dtype(dtype).itemsize
         count = -(-n // max(1, CHUNK_BYTES // bytes_per_image))
         self.chunks = [(n * k // count, n * (k + 1) // count) for k in range(count)]
         tiles = -(-n // count) * per_image
-        self.v = slabs("winograd/all v", t.m, tiles * t.c, dtype, workspace)  # V of a chunk
-        self.products = slabs("winograd/all m", t.m, tiles * t.f, dtype, workspace)  # dM of a chunk
+        self.v = slabs("winograd/all v", t.n, tiles * t.c, dtype, workspace)  # V of a chunk
+        self.products = slabs("winograd/all m", t.n, tiles * t.f, dtype, workspace)  # dM of a chunk
         self.rows = offsets(tiles, t.f)  # where each tile starts in dM[ξ]
-        self.du = slabs("winograd/du", t.m, t.c * t.f, dtype, workspace)
+        self.du = slabs("winograd/du", t.n, t.c * t.f, dtype, workspace)
         self.db = workspace.array("winograd/db", (n, t.f), dtype)  # Σ dy of each image
 
     def add(self, first: int, last: int) -> None:
@@ -198,15 +240,15 @@ class WeightSums:
 
     def finish(self, dw: Array, db: Array) -> None:
         """dw = Gᵀ dU G, and db."""
-        _transform_sums(self.du, self.t.c, self.t.f, self.t.m, self.db, dw.reshape(-1), db)
+        _transform_sums(self.du, self.t, self.db, dw.reshape(-1), db)
 
 
-def slabs(name: str, m: int, size: int, dtype: Any, workspace: Workspace, copies: int | None = None) -> Array:
-    """Room for (m + 2)² slabs of `size` elements; one vector lies between them.
+def slabs(name: str, n: int, size: int, dtype: Any, workspace: Workspace, copies: int | None = None) -> Array:
+    """Room for n² slabs of `size` elements; one vector lies between them.
 
     Without that, slabs a power of two apart would all fall on the same few lines of the L1 cache: 6 times slower.
     """
-    shape = ((m + 2) ** 2, size + lanes(dtype))
+    shape = (n**2, size + lanes(dtype))
     return workspace.array(name, shape if copies is None else (copies, *shape), dtype)
 
 
@@ -214,21 +256,21 @@ def block_scratch(t: Tiling, dtype: Any, workspace: Workspace) -> tuple[Array, A
     """For each thread: slabs for V and for M of a block, and one tile for the image's edge."""
     copies, tiles = threads.maximum(), t.rows * t.tw
     return (
-        slabs("winograd/v", t.m, tiles * t.c, dtype, workspace, copies),
-        slabs("winograd/m", t.m, tiles * t.f, dtype, workspace, copies),
-        workspace.array("winograd/edge", (copies, (t.m + 2) ** 2 * max(t.c, t.f)), dtype),
+        slabs("winograd/v", t.n, tiles * t.c, dtype, workspace, copies),
+        slabs("winograd/m", t.n, tiles * t.f, dtype, workspace, copies),
+        workspace.array("winograd/edge", (copies, t.n**2 * max(t.c, t.f)), dtype),
     )
 
 
 def transformed_weights(w: Array, t: Tiling, workspace: Workspace) -> Array:
-    """U = G w Gᵀ for w (3, 3, c, f): slabs of matrices (c, f), panel after panel of as many columns as fit a tile.
+    """U = G w Gᵀ for w (r, r, c, f): slabs of matrices (c, f), panel after panel of as many columns as fit a tile.
 
     For Uᵀ give w with its last two axes exchanged.
     """
     w = np.ascontiguousarray(w)
     c, f = w.shape[-2:]
-    u = slabs("winograd/u", t.m, c * f, w.dtype, workspace)
-    _transform_weights(w.reshape(-1), c, f, t.m, u)
+    u = slabs("winograd/u", t.n, c * f, w.dtype, workspace)
+    _transform_weights(w.reshape(-1), c, f, t, u)
     return u
 
 
@@ -275,18 +317,18 @@ def convolve(x, u, bias, t, v, products, edge, y):
 def settle_empty_windows(x, t, bias, y):
     """y = bias where the window of x, one image, holds only zeros (see the top)."""
     for i in range(t.oh):
-        empty_columns = 0  # of three pixels, next to each other
-        for column in range(-t.left, t.ow + 2 - t.left):
+        empty_columns = 0  # of r pixels, next to each other
+        for column in range(-t.left, t.ow + t.r - 1 - t.left):
             others = False
             if 0 <= column < t.w:
-                for row in range(max(i - t.top, 0), min(i - t.top + 3, t.h)):
+                for row in range(max(i - t.top, 0), min(i - t.top + t.r, t.h)):
                     pixel = x[(row * t.w + column) * t.c : (row * t.w + column + 1) * t.c]
                     if not others:
                         for k in range(t.c):
                             others |= pixel[k] != 0
             empty_columns = 0 if others else empty_columns + 1
-            if empty_columns >= 3:
-                j = column + t.left - 2
+            if empty_columns >= t.r:
+                j = column + t.left - t.r + 1
                 output = y[(i * t.ow + j) * t.f : (i * t.ow + j + 1) * t.f]
                 for k in range(t.f):
                     output[k] = bias[k]
@@ -301,7 +343,7 @@ def add_input_gradient(products, m_rows, u, t, first, last, v, edge, dx):
 
 
 @jit(parallel=True)
-def _transform_weights(w, c, f, m, u):
+def _transform_weights(w, c, f, t, u):
     step = VECTOR_BYTES // w.itemsize
     full = MAX_VECTORS * step
     flat, apart = u.reshape(-1), u.shape[1]
@@ -309,10 +351,7 @@ def _transform_weights(w, c, f, m, u):
         for k in range(0, f, step):
             panel = k // full * full
             to = panel * c + row * min(full, f - panel) + k - panel
-            if m == 2:
-                _w_2(w, row * f + k, 3 * c * f, c * f, flat, to, 4 * apart, apart)
-            else:
-                _w_4(w, row * f + k, 3 * c * f, c * f, flat, to, 6 * apart, apart)
+            transform_w(t, w, row * f + k, t.r * c * f, c * f, flat, to, t.n * apart, apart)
 
 
 @jit(parallel=True)
@@ -366,15 +405,12 @@ def _add_products(v, products, tiles, c, f, v_columns, no_runs, du, du_rows, acc
 
 
 @jit(parallel=True)
-def _transform_sums(du, c, f, m, sums, dw, db):
-    step = VECTOR_BYTES // du.itemsize
+def _transform_sums(du, t, sums, dw, db):
+    step, c, f = VECTOR_BYTES // du.itemsize, t.c, t.f
     flat, apart = du.reshape(-1), du.shape[1]
     for row in prange(c):
         for k in range(row * f, (row + 1) * f, step):
-            if m == 2:
-                _dw_2(flat, k, 4 * apart, apart, dw, k, 3 * c * f, c * f)
-            else:
-                _dw_4(flat, k, 6 * apart, apart, dw, k, 3 * c * f, c * f)
+            transform_dw(t, flat, k, t.n * apart, apart, dw, k, t.r * c * f, c * f)
     db[:] = 0
     for n in range(len(sums)):
         image = sums[n]

@@ -42,7 +42,7 @@ Array = np.ndarray[Any, Any]
 def forward(
     x: Array, w: Array, b: Array | None, pool_size: Pair, *, strides: Pair, padding: Padding, dilation: Pair,
     pool_strides: Pair, pool_padding: Padding, out: Array | None = None, winners: Array | None = None,
-    workspace: Workspace | None = None, tile: int = 4,
+    workspace: Workspace | None = None, tile: int = 6,
 ) -> tuple[Array, Array]:
     """y, winners of maxpool2d(relu(conv2d(x, w, b))), both (n, ph, pw, f)."""
     if not supports(w.shape, strides, dilation, x.dtype):
@@ -65,7 +65,7 @@ def forward(
 def backward(
     dy: Array, y: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding,
     dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
-    out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None, tile: int = 4,
+    out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None, tile: int = 6,
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
     if not supports(w.shape, strides, dilation, x.dtype):
@@ -100,7 +100,7 @@ def _tiling(
     x: Array, w: Array, padding: Padding, pool_size: Pair, pool_strides: Pair, pool_padding: Padding, tile: int
 ) -> tuple[Tiling, Pair]:
     """The tiles of the outputs that pooling reaches, and the pooled (height, width)."""
-    sizes = output_sizes(x.shape[1:3], (3, 3), (1, 1), padding)
+    sizes = output_sizes(x.shape[1:3], w.shape[:2], (1, 1), padding)
     pooled = output_sizes(sizes, pool_size, pool_strides, pool_padding)
     reached_h, reached_w = (
         min(size, (count - 1) * stride + pool - before)
@@ -108,7 +108,7 @@ def _tiling(
             sizes, pooled, pool_strides, pool_size, pool_padding, strict=True
         )
     )
-    return tiling(x.shape, w.shape[3], padding, tile, (reached_h, reached_w)), pooled
+    return tiling(x.shape, w.shape, padding, tile, (reached_h, reached_w)), pooled
 
 
 def _scratch_z(t: Tiling, dtype: Any, workspace: Workspace) -> Array:

@@ -26,7 +26,9 @@ def shape(h, w, kernel, channels, filters, **changes):
         (shape(13, 13, (3, 3), 64, 100), "direct"),
         (shape(13, 13, (3, 3), 64, 128, strides=(2, 2)), "direct"),
         (shape(13, 13, (3, 3), 64, 128, dilation=(1, 2)), "direct"),
-        (shape(16, 16, (4, 4), 32, 64), "direct"),
+        (shape(16, 16, (4, 4), 32, 64), "winograd"),
+        (shape(16, 16, (7, 7), 32, 64), "direct"),
+        (shape(16, 16, (4, 3), 32, 64), "direct"),
         (shape(3, 3, (3, 3), 64, 64), "direct"),  # one output: a tile would compute fifteen for nothing
     ],
 )
