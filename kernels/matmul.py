@@ -63,6 +63,16 @@ def no_bias(dtype: Any) -> Array:
     return np.empty(0, dtype)
 
 
+def bias_or_zeros(b: Array | None, columns: int, dtype: Any) -> Array:
+    """b, contiguous, or zeros to add where there is no bias."""
+    return _zeros(columns, dtype) if b is None else np.ascontiguousarray(b)
+
+
+@lru_cache(maxsize=256)
+def _zeros(columns: int, dtype: Any) -> Array:
+    return np.zeros(columns, dtype)
+
+
 def matmul(a: Array, a_rows: Array, a_k: int, b: Array, out: Array, bias: Array | None = None) -> Array:
     """out (rows, columns) = A · b + bias, with A's rows at a_rows in the flat array a, elements a_k apart.
 

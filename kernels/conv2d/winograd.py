@@ -51,7 +51,7 @@ from .. import threads
 from ..contract import ImageShape, WeightShape
 from ..geometry import NO_PADDING, Padding, Pair, output_sizes
 from ..jit import jit
-from ..matmul import BLOCK_DEPTH, lanes, offsets
+from ..matmul import BLOCK_DEPTH, bias_or_zeros, lanes, offsets
 from ..microkernel import MAX_VECTORS, VECTOR_BYTES, product
 from ..winograd_tiles import read_dy, read_x, write_dx, write_y
 from ..winograd_transforms import transform_dw, transform_w
@@ -61,7 +61,7 @@ from . import direct
 Array = np.ndarray[Any, Any]
 
 BLOCK_TILES = 48  # about: 8 tiles of the micro-kernel, whose slabs for 64 channels and filters take 0.9 MB
-CHUNK_BYTES = 8 * 2**20  # what the slabs of the weight gradient may take
+CHUNK_BYTES = 2 * 2**20  # what the slabs of the weight gradient may take: about the L2 cache of two cores
 KERNELS = (2, 3, 4, 5)  # sizes of square kernels
 
 
@@ -163,7 +163,7 @@ def forward(
     t = tiling(x.shape, w.shape, padding, tile)
     y = ensure(out, (len(x), t.oh, t.ow, t.f), x.dtype)
     _forward(
-        x.reshape(len(x), -1), transformed_weights(w, t, workspace), bias_or_zeros(b, w, workspace), t,
+        x.reshape(len(x), -1), transformed_weights(w, t, workspace), bias_or_zeros(b, t.f, w.dtype), t,
         *block_scratch(t, x.dtype, workspace), y.reshape(len(x), -1),
     )  # fmt: skip
     return y
@@ -272,13 +272,6 @@ def transformed_weights(w: Array, t: Tiling, workspace: Workspace) -> Array:
     u = slabs("winograd/u", t.n, c * f, w.dtype, workspace)
     _transform_weights(w.reshape(-1), c, f, t, u)
     return u
-
-
-def bias_or_zeros(b: Array | None, w: Array, workspace: Workspace) -> Array:
-    """b, or zeros to add where there is no bias."""
-    bias = workspace.array("winograd/bias", w.shape[3:], w.dtype)
-    bias[...] = 0 if b is None else b
-    return bias
 
 
 # -- compiled ---------------------------------------------------------------------------------------------------------

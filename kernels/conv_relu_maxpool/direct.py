@@ -27,9 +27,9 @@ from ..conv2d.direct import (
 )
 from ..geometry import Padding, Pair, output_sizes
 from ..jit import jit
-from ..matmul import no_bias, offsets, padded_columns, whole_vectors
-from ..maxpool2d.parallel import pool_row
+from ..matmul import bias_or_zeros, no_bias, offsets, padded_columns, whole_vectors
 from ..workspace import Workspace, ensure
+from .pooling import rectify_and_pool, spread
 
 Array = np.ndarray[Any, Any]
 
@@ -47,7 +47,7 @@ def forward(
     y, winners = ensure(out, shape, x.dtype), ensure(winners, shape, winner_dtype(pool_size))
     _forward(
         x.reshape(t.n, -1), t.image, whole_vectors(w.reshape(-1, filters), workspace, "conv2d/w"),
-        no_bias(x.dtype) if b is None else b, t.windows, t.runs, t.depth, offsets(t.pixels, filters), filters,
+        bias_or_zeros(b, filters, x.dtype), t.windows, t.runs, t.depth, offsets(t.pixels, filters), filters,
         scratch_images(t, x.dtype, workspace),
         workspace.array("conv_relu_maxpool/z", (threads.maximum(), t.pixels * filters), x.dtype),
         t.out_sizes, pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]), y, winners,
@@ -61,7 +61,7 @@ def backward(
     out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None,
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
-    x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
+    dy, y, winners, x = (np.ascontiguousarray(array) for array in (dy, y, winners, x))
     workspace = Workspace() if workspace is None else workspace
     filters = w.shape[3]
     t = tables(x.shape, w.shape[:2], strides, padding, dilation)
@@ -98,28 +98,8 @@ def _forward(
         z = z_scratch[get_thread_id()]
         padded = padded_image(x[n], image, scratch[get_thread_id()])
         convolve(padded, w, windows, runs, depth, filters, z, z_rows)
-        add_bias_and_rectify(z, bias, filters)
         z_image = z.reshape((z_sizes[0], z_sizes[1], filters))
-        for i in range(y.shape[1]):
-            pool_row(
-                z_image, y[n, i], winners[n, i], i, pool_size[0], pool_size[1], pool_strides[0], pool_strides[1],
-                pool_before[0], pool_before[1],
-            )
-
-
-@jit(inline=True)
-def add_bias_and_rectify(z, bias, filters):
-    """z (flat) = max(z + bias, 0); NaN stays."""
-    zero = z.dtype.type(0)
-    for start in range(0, len(z), filters):
-        pixel = z[start : start + filters]
-        if len(bias):
-            for f in range(filters):
-                value = pixel[f] + bias[f]
-                pixel[f] = zero if value <= zero else value
-        else:
-            for f in range(filters):
-                pixel[f] = zero if pixel[f] <= zero else pixel[f]
+        rectify_and_pool(z_image, bias, y[n], winners[n], pool_size, pool_strides, pool_before)
 
 
 @jit(parallel=True)
@@ -145,27 +125,3 @@ def _backward(
                 add_input_gradient(dz, dz_rows, no_runs, taps_w, windows, taps, c, some)
                 if not whole:
                     cut_padding(some, image, dx[n])
-
-
-@jit(inline=True)
-def spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db):
-    """Give dy (ph, pw, f) to the winners in dz (h, w, f or wider) where the ReLU let them through; db += Σ dy there."""
-    zero = dz.dtype.type(0)
-    rows, columns, filters = y.shape
-    dz[:] = zero
-    for i in range(rows):
-        for j in range(columns):
-            sent, kept, winner = dy[i, j], y[i, j], winners[i, j]
-            for f in range(filters):
-                db[f] += zero if kept[f] <= zero else sent[f]
-            for p in range(pool_size[0]):
-                row = i * pool_strides[0] - pool_before[0] + p
-                for q in range(pool_size[1]):
-                    column = j * pool_strides[1] - pool_before[1] + q
-                    if row < 0 or row >= dz.shape[0] or column < 0 or column >= dz.shape[1]:
-                        continue
-                    pixel = dz[row, column]
-                    place = winners.dtype.type(p * pool_size[1] + q)
-                    for f in range(filters):
-                        flows = (winner[f] == place) & ~(kept[f] <= zero)
-                        pixel[f] += sent[f] if flows else zero

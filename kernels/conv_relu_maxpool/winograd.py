@@ -20,7 +20,6 @@ from ..conv2d.winograd import (
     Tiling,
     WeightSums,
     add_input_gradient,
-    bias_or_zeros,
     block_scratch,
     convolve,
     supports,
@@ -29,12 +28,11 @@ from ..conv2d.winograd import (
 )
 from ..geometry import Padding, Pair, output_sizes
 from ..jit import jit
-from ..matmul import no_bias
-from ..maxpool2d.parallel import pool_row
+from ..matmul import bias_or_zeros, no_bias
 from ..winograd_tiles import read_dy, read_x
 from ..workspace import Workspace, ensure
 from . import direct
-from .direct import add_bias_and_rectify, spread
+from .pooling import rectify_and_pool, spread
 
 Array = np.ndarray[Any, Any]
 
@@ -55,9 +53,9 @@ def forward(
     y = ensure(out, (len(x), *pooled, t.f), x.dtype)
     winners = ensure(winners, y.shape, winner_dtype(pool_size))
     _forward(
-        x.reshape(len(x), -1), transformed_weights(w, t, workspace), bias_or_zeros(b, w, workspace), no_bias(x.dtype),
-        t, *block_scratch(t, x.dtype, workspace), _scratch_z(t, x.dtype, workspace), pool_size, pool_strides,
-        (pool_padding[0][0], pool_padding[1][0]), y, winners,
+        x.reshape(len(x), -1), transformed_weights(w, t, workspace), bias_or_zeros(b, t.f, x.dtype),
+        bias_or_zeros(None, t.f, x.dtype), t, *block_scratch(t, x.dtype, workspace), _scratch_z(t, x.dtype, workspace),
+        pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]), y, winners,
     )  # fmt: skip
     return y, winners
 
@@ -73,7 +71,7 @@ def backward(
             dy, y, winners, x, w, pool_size, strides=strides, padding=padding, dilation=dilation,
             pool_strides=pool_strides, pool_padding=pool_padding, need_dx=need_dx, out=out, workspace=workspace,
         )  # fmt: skip
-    x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
+    dy, y, winners, x = (np.ascontiguousarray(array) for array in (dy, y, winners, x))
     workspace = Workspace() if workspace is None else workspace
     t, _ = _tiling(x, w, padding, pool_size, pool_strides, pool_padding, tile)
     dx, dw, db = (None, None, None) if out is None else out
@@ -118,7 +116,7 @@ def _scratch_z(t: Tiling, dtype: Any, workspace: Workspace) -> Array:
 
 @jit(parallel=True)
 def _forward(
-    x, u, bias, no_bias, t, v, products, edges, zs, pool_size, pool_strides, pool_before, y, winners
+    x, u, bias, no_more_bias, t, v, products, edges, zs, pool_size, pool_strides, pool_before, y, winners
 ):  # fmt: skip
     for part in prange((len(x) + t.images - 1) // t.images):
         thread = get_thread_id()
@@ -126,13 +124,10 @@ def _forward(
         z = zs[thread]
         convolve(x[n:stop], u, bias, t, v[thread], products[thread], edges[thread], z)
         for k in range(stop - n):
-            add_bias_and_rectify(z[k], no_bias, t.f)
             z_image = z[k].reshape((t.oh, t.ow, t.f))
-            for i in range(y.shape[1]):
-                pool_row(
-                    z_image, y[n + k, i], winners[n + k, i], i, pool_size[0], pool_size[1], pool_strides[0],
-                    pool_strides[1], pool_before[0], pool_before[1],
-                )  # fmt: skip
+            rectify_and_pool(
+                z_image, no_more_bias, y[n + k], winners[n + k], pool_size, pool_strides, pool_before
+            )  # fmt: skip
 
 
 @jit(parallel=True)

@@ -52,28 +52,52 @@ def test_equals_the_three_operations(fused, dtype):
 
 
 @pytest.mark.parametrize("fused", FUSED)
-def test_ties_go_to_the_first_pixel_and_a_stopped_relu_stops_the_gradient(fused):
+@pytest.mark.parametrize("pairs", [1, 16])  # of filters: those of 16 pairs fill whole vectors
+def test_ties_go_to_the_first_pixel_and_a_stopped_relu_stops_the_gradient(fused, pairs):
     x = np.zeros((1, 3, 3, 1))
     x[0, :2, 1:] = 2.0  # all four pixels of the window tie for filter 0; filter 1 is negative throughout
-    w = np.array([1.0, -1.0]).reshape(1, 1, 1, 2)
+    w = np.tile([1.0, -1.0], pairs).reshape(1, 1, 1, -1)
     keywords = {"strides": (1, 1), "padding": NO, "dilation": (1, 1), "pool_strides": (2, 2), "pool_padding": NO}
     y, winners = fused.forward(x[:, :2, 1:], w, None, (2, 2), **keywords)
-    assert y.ravel().tolist() == [2, 0]
-    assert winners.ravel().tolist() == [0, 0]
-    dx, dw, db = fused.backward(np.full((1, 1, 1, 2), 5.0), y, winners, x[:, :2, 1:], w, (2, 2), **keywords)
-    assert dx[0, ..., 0].tolist() == [[5, 0], [0, 0]]
-    assert dw.ravel().tolist() == [10, 0]
-    assert db.tolist() == [5, 0]
+    assert y.ravel().tolist() == [2, 0] * pairs
+    assert winners.ravel().tolist() == [0, 0] * pairs
+    dx, dw, db = fused.backward(np.full(y.shape, 5.0), y, winners, x[:, :2, 1:], w, (2, 2), **keywords)
+    assert dx[0, ..., 0].tolist() == [[5 * pairs, 0], [0, 0]]
+    assert dw.ravel().tolist() == [10, 0] * pairs
+    assert db.tolist() == [5, 0] * pairs
 
 
 @pytest.mark.parametrize("fused", FUSED)
-def test_nan_wins_its_window(fused):
-    x, w, b, pool_size, keywords = case(CONVOLUTIONS[0], POOLS[0], 3, 5, np.float64)
+@pytest.mark.parametrize("filters", [5, 16])
+def test_nan_wins_its_window(fused, filters):
+    x, w, b, pool_size, keywords = case(CONVOLUTIONS[0], POOLS[0], 3, filters, np.float64)
     x[1, 4, 4, 0] = np.nan
     for mine, theirs in zip(
         fused.forward(x, w, b, pool_size, **keywords), DEFINITION.forward(x, w, b, pool_size, **keywords), strict=True
     ):
-        np.testing.assert_allclose(mine, theirs, atol=1e-12)
+        np.testing.assert_allclose(mine, theirs, atol=1e-10)
+
+
+@pytest.mark.parametrize("fused", FUSED)
+def test_every_pixel_of_a_window_can_win_and_the_first_nan_does(fused):
+    """A 1×1 kernel shows windows to the pooling as they are, for whole vectors of filters; the image is odd."""
+    windows = np.array(list(product((-1.0, 0.0, 1.0, 2.0, np.nan), repeat=4)))  # all of them: 625
+    x = np.zeros((25, 11, 11, 1))
+    x[:, :10, :10, 0] = windows.reshape(25, 5, 5, 2, 2).transpose(0, 1, 3, 2, 4).reshape(25, 10, 10)
+    w, b = np.arange(1.0, 17.0).reshape(1, 1, 1, 16), np.zeros(16)
+    keywords = {"strides": (1, 1), "padding": NO, "dilation": (1, 1), "pool_strides": (2, 2), "pool_padding": NO}
+    y, winners = fused.forward(x, w, b, (2, 2), **keywords)
+    expected_y, expected_winners = DEFINITION.forward(x, w, b, (2, 2), **keywords)
+    np.testing.assert_array_equal(y, expected_y)
+    np.testing.assert_array_equal(winners, expected_winners)
+    finite = np.nan_to_num(x)
+    dy = np.random.default_rng(0).integers(-9, 10, y.shape).astype(float)
+    for got, expected in zip(
+        fused.backward(dy, y, winners, finite, w, (2, 2), **keywords),
+        DEFINITION.backward(dy, y, winners, finite, w, (2, 2), **keywords),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, expected)  # sums of small integers are exact
 
 
 @pytest.mark.parametrize("fused", FUSED)

@@ -1,0 +1,66 @@
+"""ReLU and max-pooling of one image that is in cache, and back: shared by the rungs of conv_relu_maxpool.
+
+2×2 windows side by side have vector code of their own, see `quarters`; this file also does all the others.
+"""
+
+from ..jit import jit
+from ..maxpool2d.parallel import pool_row
+from .quarters import are_quarters, pool_quarters, spread_quarters
+
+
+@jit(inline=True)
+def rectify_and_pool(z, bias, y, winners, pool_size, pool_strides, pool_before):
+    """y, winners (ph, pw, f) = maxpool2d(relu(z + bias)) for one image z (h, w, f), which is overwritten."""
+    if are_quarters(pool_size, pool_strides, pool_before, z, y):
+        pool_quarters(z, bias, y, winners)
+    else:
+        _add_bias_and_rectify(z.reshape(-1), bias)
+        for i in range(len(y)):
+            pool_row(
+                z, y[i], winners[i], i, pool_size[0], pool_size[1], pool_strides[0], pool_strides[1], pool_before[0],
+                pool_before[1],
+            )  # fmt: skip
+
+
+@jit(inline=True)
+def _add_bias_and_rectify(z, bias):
+    """z (flat) = max(z + bias, 0); NaN stays."""
+    filters, zero = len(bias), z.dtype.type(0)
+    for start in range(0, len(z), filters):
+        pixel = z[start : start + filters]
+        for f in range(filters):
+            value = pixel[f] + bias[f]
+            pixel[f] = zero if value <= zero else value
+
+
+@jit(inline=True)
+def spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db):
+    """Give dy (ph, pw, f) to the winners in dz (h, w, f or wider) where the ReLU let them through; db += Σ dy there."""
+    if are_quarters(pool_size, pool_strides, pool_before, dz, y):
+        spread_quarters(dy, y, winners, dz, db)
+    else:
+        _spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db)
+
+
+@jit(inline=True)
+def _spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db):
+    """The same for windows of any kind."""
+    zero = dz.dtype.type(0)
+    rows, columns, filters = y.shape
+    dz[:] = zero
+    for i in range(rows):
+        for j in range(columns):
+            sent, kept, winner = dy[i, j], y[i, j], winners[i, j]
+            for f in range(filters):
+                db[f] += zero if kept[f] <= zero else sent[f]
+            for p in range(pool_size[0]):
+                row = i * pool_strides[0] - pool_before[0] + p
+                for q in range(pool_size[1]):
+                    column = j * pool_strides[1] - pool_before[1] + q
+                    if row < 0 or row >= dz.shape[0] or column < 0 or column >= dz.shape[1]:
+                        continue
+                    pixel = dz[row, column]
+                    place = winners.dtype.type(p * pool_size[1] + q)
+                    for f in range(filters):
+                        flows = (winner[f] == place) & ~(kept[f] <= zero)
+                        pixel[f] += sent[f] if flows else zero
