@@ -18,10 +18,10 @@ BACKENDS = ("numpy", "numba", "cupy")
 
 # Rungs of each operation, from the definition upwards.
 RUNGS: dict[str, tuple[str, ...]] = {
-    "conv2d": ("naive", "im2col", "blocked", "direct", "winograd"),
+    "conv2d": ("naive", "im2col", "blocked", "direct", "winograd", "cuda_im2col", "cuda"),
     "maxpool2d": ("definition", "parallel", "cuda"),
     "avgpool2d": ("definition", "parallel", "cuda"),
-    "dense": ("definition", "parallel"),
+    "dense": ("definition", "parallel", "cuda"),
     "relu": ("definition", "parallel", "cuda"),
     "sigmoid": ("definition", "parallel", "cuda"),
     "tanh": ("definition", "parallel", "cuda"),
@@ -36,6 +36,7 @@ RUNGS: dict[str, tuple[str, ...]] = {
     "conv_relu_maxpool": ("definition", "direct", "winograd"),
 }
 OPERATIONS = tuple(RUNGS)
+CUDA_RUNGS = ("cuda_im2col", "cuda")  # for arrays on a GPU; NumPy arrays they take too, slowly, to be tested anywhere
 
 _DEFAULT_RUNG = {"numpy": "definition", "numba": "parallel", "cupy": "cuda"}
 _EXCEPTIONS = {
@@ -55,6 +56,11 @@ def implementation(operation: str, rung: str) -> ModuleType:
     if rung not in RUNGS[operation]:
         raise ValueError(f"{operation} has no rung {rung!r}; it has {', '.join(RUNGS[operation])}.")
     return import_module(f"{__package__}.{operation}.{rung}")
+
+
+def cpu_rungs(operation: str) -> tuple[str, ...]:
+    """The rungs of `operation` that are meant for NumPy arrays."""
+    return tuple(rung for rung in RUNGS[operation] if rung not in CUDA_RUNGS)
 
 
 def default_rung(operation: str, backend: str, shape: costs.Convolution | None = None) -> str:

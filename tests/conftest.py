@@ -1,11 +1,15 @@
-"""Fixtures for all tests: real data where there are some, a cache folder that is not the user's, Ctrl-C."""
+"""For all tests: real data where there are some, a cache folder that is not the user's, Ctrl-C, CUDA without a GPU."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tinyconv.kernels import registry
+from tinyconv.kernels.cuda import host
 
 
 @pytest.fixture
@@ -35,3 +39,13 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of CUDA rungs, which have the rung's name among their parameters, where nothing compiles them."""
+    if host.available():
+        return
+    skip = pytest.mark.skip(reason="CUDA kernels are compiled for the processor by g++, which is not installed")
+    for item in items:
+        if not set(re.split(r"[-\[\]]", item.name)).isdisjoint(registry.CUDA_RUNGS):
+            item.add_marker(skip)

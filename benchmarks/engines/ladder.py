@@ -1,4 +1,4 @@
-"""All rungs of an operation in one process, timed call by call."""
+"""All CPU rungs of an operation in one process, timed call by call."""
 
 from time import perf_counter
 from typing import Any
@@ -33,7 +33,7 @@ class Ladder:
     def describe(self) -> dict[str, Any]:
         """The rungs, and each case: where, shape, batch, its functions, and the rung that the numba backend uses."""
         return {
-            "rungs": registry.RUNGS[self.operation],
+            "rungs": registry.cpu_rungs(self.operation),
             "cases": [
                 {
                     "where": case.where, "shape": case.shape, "batch": case.batch,

@@ -1,4 +1,4 @@
-"""Both rungs of the dense layer, by hand, against NumPy, and for any number of threads."""
+"""Every rung of the dense layer, by hand, against NumPy, and for any number of threads."""
 
 from itertools import product
 
@@ -26,8 +26,9 @@ def test_by_hand(rung):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_parallel_equals_the_definition(dtype):
-    definition, parallel = (registry.implementation("dense", name) for name in ("definition", "parallel"))
+@pytest.mark.parametrize("name", registry.RUNGS["dense"][1:])
+def test_equals_the_definition(name, dtype):
+    definition, rung = (registry.implementation("dense", one) for one in ("definition", name))
     rng = np.random.default_rng(0)
     workspace = Workspace()
     for n, features, units in product((1, 7, 100), (1, 13, 300), (1, 10, 70, 130)):
@@ -36,8 +37,8 @@ def test_parallel_equals_the_definition(dtype):
             for shape in ((n, features), (features, units), (n, units), (units,))
         )
         got = [
-            parallel.forward(x, w, b, workspace=workspace), parallel.forward(x, w, workspace=workspace),
-            parallel.backward_input(dy, w, workspace=workspace), *parallel.backward_weights(x, dy, workspace=workspace),
+            rung.forward(x, w, b, workspace=workspace), rung.forward(x, w, workspace=workspace),
+            rung.backward_input(dy, w, workspace=workspace), *rung.backward_weights(x, dy, workspace=workspace),
         ]
         expected = [
             definition.forward(x, w, b), definition.forward(x, w), definition.backward_input(dy, w),

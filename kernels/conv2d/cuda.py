@@ -1,0 +1,98 @@
+"""Convolution in CUDA as a matrix product whose operands are read from the images in place; see conv2d.cu.
+
+    forward            y (pixels, f)  = windows (pixels, taps·c) · w (taps·c, f)
+    input gradient     dx (pixels, c) = dy under each tap (pixels, taps·f) · w turned (taps·f, c)
+    weight gradient    dw (taps·c, f) = windowsᵀ (taps·c, pixels) · dy (pixels, f)
+
+The input gradient is gathered: an element of dx belongs to one thread, so nothing is added atomically.  The sum over
+the pixels of the batch is long and dw small: it is cut into parts, which are added in order (see `cuda.gemm`).
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..contract import Array, ImageShape, WeightShape
+from ..cuda import gemm
+from ..cuda.arrays import contiguous, ensure
+from ..cuda.launcher import Source
+from ..geometry import NO_PADDING, Padding, Pair, output_sizes
+from ..workspace import Workspace
+
+SOURCE = Source(Path(__file__).with_name("conv2d.cu"))
+
+
+def forward(
+    x: Array, w: Array, b: Array | None = None, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None,
+) -> Array:
+    """y = windows · w + b; see `contract.Conv2D`."""
+    x, w = contiguous(x), contiguous(w)
+    kh, kw, channels, filters = w.shape
+    out_sizes = output_sizes(x.shape[1:3], (kh, kw), strides, padding, dilation)
+    y = ensure(out, (len(x), *out_sizes, filters), x.dtype, like=x)
+    if y.size:
+        gemm.multiply(
+            SOURCE, "conv2d_forward", x, w, (gemm.width(x, channels), gemm.width(w, filters)),
+            (y.size // filters, filters, kh * kw * channels), scalars(x.shape, w.shape, strides, padding, dilation), y,
+            bias=None if b is None else contiguous(b), workspace=workspace,
+        )  # fmt: skip
+    return y
+
+
+def backward_input(
+    dy: Array, w: Array, x_shape: ImageShape, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None,
+) -> Array:
+    """dx: each pixel gathers dy · w from the windows over it."""
+    dy, w = contiguous(dy), contiguous(w)
+    kh, kw, channels, filters = w.shape
+    dx = ensure(out, x_shape, dy.dtype, like=dy)
+    if dx.size:
+        gemm.multiply(
+            SOURCE, "conv2d_backward_input", dy, w, (gemm.width(dy, filters), gemm.width(w, filters)),
+            (dx.size // channels, channels, kh * kw * filters),
+            scalars(tuple(x_shape), w.shape, strides, padding, dilation), dx, workspace=workspace,
+        )  # fmt: skip
+    return dx
+
+
+def backward_weights(
+    x: Array, dy: Array, w_shape: WeightShape, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1), out: tuple[Array, Array] | None = None, workspace: Workspace | None = None,
+) -> tuple[Array, Array]:
+    """dw = windowsᵀ · dy, and db = Σ dy in the same pass."""
+    x, dy = contiguous(x), contiguous(dy)
+    kh, kw, channels, filters = w_shape
+    dw, db = (None, None) if out is None else out
+    dw, db = ensure(dw, w_shape, x.dtype, like=x), ensure(db, (filters,), x.dtype, like=x)
+    if not dy.size:
+        dw[...] = 0
+        db[...] = 0
+        return dw, db
+    gemm.multiply(
+        SOURCE, "conv2d_backward_weights", x, dy, (gemm.width(x, channels), gemm.width(dy, filters)),
+        (kh * kw * channels, filters, dy.size // filters),
+        scalars(x.shape, tuple(w_shape), strides, padding, dilation), dw, columns=db,
+        workspace=workspace,
+    )  # fmt: skip
+    return dw, db
+
+
+@lru_cache(maxsize=256)
+def scalars(
+    x_shape: ImageShape, w_shape: WeightShape, strides: Pair, padding: Padding, dilation: Pair
+) -> tuple[Any, ...]:
+    """The parameters CONVOLUTION of windows.cuh, in its order.
+
+    Raises ValueError for images of more elements than 32 bits can count.
+    """
+    kh, kw, channels, filters = w_shape
+    oh, ow = output_sizes(x_shape[1:3], (kh, kw), strides, padding, dilation)
+    for name, size in (("x", np.prod(x_shape, dtype=np.int64)), ("y", x_shape[0] * oh * ow * filters)):
+        gemm.check_size(int(size), name)
+    sizes = (*x_shape, filters, kh, kw, *strides, *dilation, padding[0][0], padding[1][0], oh, ow)
+    dividers = [gemm.divider(divisor) for divisor in (channels, filters, kw, oh, ow, *strides)]
+    return (*map(np.int32, sizes), *(number for pair in dividers for number in pair))

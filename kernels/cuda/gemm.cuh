@@ -1,0 +1,272 @@
+// Matrix product C = A · B in tiles, for dense layers and convolutions: where A and B come from is a parameter.
+//
+//                         TILE_N                  A block of threads computes one tile of C.  It walks along k: TILE_K
+//                       ┌────────┐                columns of A and rows of B at a time are copied to shared memory,
+//               B  (k,n)│ b_tile │ TILE_K         where every element is read many times, TILE_N times for A and TILE_M
+//                       ├────────┤                times for B, instead of from device memory.
+//              TILE_K   │        │
+//            ┌─────────┬┼────────┤                Each thread keeps THREAD_M × THREAD_N sums of the tile in registers.
+//    A (m,k) │ a_tile  ││ C tile │ TILE_M         For one k it reads THREAD_M + THREAD_N numbers from shared memory and
+//            └─────────┘└────────┘                does THREAD_M · THREAD_N multiply-adds with them: 16 reads feed 64 for
+//                                                 8 × 8.  That ratio is what makes it fast, as one multiprocessor does
+// 128 multiply-adds per cycle but reads only 32 numbers of shared memory.  Registers: 64 sums, 16 numbers of the two
+// tiles, 8 on their way from device memory, and some 30 for addresses: below 128, so two blocks of 256 threads fit.
+//
+// Double buffering: while the threads multiply with one pair of tiles, the next pair is on its way from device memory to
+// registers; it is then put into the other buffer.  One barrier per step is enough: a buffer is only written after the
+// barrier that ends the step which read it.
+//
+// The sums run over k in increasing order, and with blockIdx.z over parts of k that depend on the shapes only: the same
+// bits every time.  Sizes are macros, so that loops over registers unroll: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N, and
+// SCALAR (float or double).  (A macro called T would spoil the templates of the headers of CUDA.)
+#pragma once
+
+typedef SCALAR T;
+
+constexpr int ACROSS = TILE_N / THREAD_N;             // threads side by side over the tile
+constexpr int THREADS = TILE_M / THREAD_M * ACROSS;   // threads of a block
+constexpr int LANES = ACROSS < 8 ? ACROSS : 8;        // of which this many, times 32 / LANES, make a warp's patch
+
+// N numbers that are loaded and stored with one instruction (16 bytes is the widest there is: a double4 takes two).
+template <int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Vector {
+    T at[N];
+};
+
+template <int N> __device__ inline Vector<N> load(const T* from) {
+    return *reinterpret_cast<const Vector<N>*>(from);
+}
+
+template <int N> __device__ inline Vector<N> zeros() {
+    Vector<N> v;
+#pragma unroll
+    for (int i = 0; i < N; ++i) v.at[i] = T(0);
+    return v;
+}
+
+// n / divisor for 0 <= n < 2^31 by one multiplication, as an integer division takes some 20 instructions (Granlund and
+// Montgomery, "Division by invariant integers using multiplication", 1994).  `gemm.py` computes the multiplier.
+struct Divider {
+    int divisor;
+    unsigned multiplier, shift;
+    __device__ int operator()(int n) const {
+        const unsigned high = static_cast<unsigned>(static_cast<unsigned long long>(n) * multiplier >> 32);
+        return static_cast<int>((high + static_cast<unsigned>(n)) >> shift);
+    }
+};
+
+// -- where A and B come from --------------------------------------------------------------------------------------------
+//
+// A source has elements (o, k): o is the row of A or the column of B, "outer", and k the index of the sum.  It says
+//   ALONG_K      whether elements that are neighbours in memory are neighbours along k, or along o
+//   VECTOR       how many of those to load at once: 4 when they come in whole, aligned groups of four, else 1
+//   place(o)     what can be told from o alone: computed once per thread, before the walk along k
+//   at(place, k, k_end)    VECTOR elements from (o, k) on; zeros where k >= k_end or o is outside
+
+// Elements (o, k) at data[o · stride + k]: A as it is stored, or Bᵀ.
+template <int WIDTH> struct Rows {
+    static constexpr bool ALONG_K = true;
+    static constexpr int VECTOR = WIDTH;
+    typedef const T* Place;
+    const T* data;
+    int outer, stride;
+
+    __device__ Place place(int o) const { return o < outer ? data + static_cast<long long>(o) * stride : nullptr; }
+    __device__ Vector<WIDTH> at(Place row, int k, int k_end) const {
+        return row && k < k_end ? load<WIDTH>(row + k) : zeros<WIDTH>();
+    }
+};
+
+// Elements (o, k) at data[k · stride + o]: B as it is stored, or Aᵀ.
+template <int WIDTH> struct Columns {
+    static constexpr bool ALONG_K = false;
+    static constexpr int VECTOR = WIDTH;
+    typedef const T* Place;
+    const T* data;
+    int outer, stride;
+
+    __device__ Place place(int o) const { return o < outer ? data + o : nullptr; }
+    __device__ Vector<WIDTH> at(Place column, int k, int k_end) const {
+        return column && k < k_end ? load<WIDTH>(column + static_cast<long long>(k) * stride) : zeros<WIDTH>();
+    }
+};
+
+// -- from device memory to shared memory --------------------------------------------------------------------------------
+//
+// A tile in shared memory is [TILE_K][SIDE], so that the numbers which a thread needs for one k are neighbours and are
+// read as vectors.  A source that is contiguous along o is copied as it is: 32 lanes read 512 contiguous bytes.  One that
+// is contiguous along k is turned on the way: TILE_K / VECTOR lanes read a run of TILE_K numbers each row, whole sectors of
+// 32 bytes, and each lane puts its numbers into as many rows of the tile.  There the lanes of a warp write to rows that
+// are 4 apart, and to consecutive columns; with 4 numbers of padding per row these lie in different banks.
+constexpr int PADDING = 4;
+
+template <class Source, int SIDE> struct Copy {
+    static constexpr int V = Source::VECTOR;
+    static constexpr unsigned ALL = SIDE * TILE_K / V;                    // vectors in the tile
+    static constexpr int EACH = static_cast<int>((ALL + THREADS - 1) / THREADS);  // of which a thread copies so many
+    const Source& source;
+    typename Source::Place places[EACH];
+    Vector<V> held[EACH];
+
+    __device__ static unsigned number(int i) { return threadIdx.x + i * static_cast<unsigned>(THREADS); }
+    __device__ static bool mine(int i) { return ALL % THREADS == 0 || number(i) < ALL; }
+    __device__ static int outer(int i) {
+        return static_cast<int>(Source::ALONG_K ? number(i) / (TILE_K / V) : number(i) % (SIDE / V) * V);
+    }
+    __device__ static int depth(int i) {
+        return static_cast<int>(Source::ALONG_K ? number(i) % (TILE_K / V) * V : number(i) / (SIDE / V));
+    }
+
+    __device__ Copy(const Source& source, int start) : source(source) {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) places[i] = source.place(start + outer(i));
+    }
+    __device__ void fetch(int k, int k_end) {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i)
+            if (mine(i)) held[i] = source.at(places[i], k + depth(i), k_end);
+    }
+    __device__ void store(T (*tile)[SIDE + PADDING]) const {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            if (!mine(i)) continue;
+            T* first = &tile[depth(i)][outer(i)];
+            if (Source::ALONG_K) {
+#pragma unroll
+                for (int e = 0; e < V; ++e) first[e * (SIDE + PADDING)] = held[i].at[e];
+            } else {
+                *reinterpret_cast<Vector<V>*>(first) = held[i];
+            }
+        }
+    }
+};
+
+// -- from shared memory to registers ------------------------------------------------------------------------------------
+//
+// A thread's rows come in groups of 4, and the groups of all threads lie side by side: thread `ty` has rows 4·ty … 4·ty+3
+// of the tile's upper half and, if THREAD_M is 8, of its lower half.  So neighbouring lanes read neighbouring vectors,
+// which never collide in a bank; 8 rows in one piece would put lanes 0, 4, 8, … on the same banks.  The same for columns.
+// A warp covers a patch of 8 × 4 threads rather than a row of 32: it then reads 8 + 4 groups, not 32 + 1.
+struct Position {
+    int x, y;  // of this thread, among the ACROSS × (TILE_M / THREAD_M) of the tile
+    __device__ Position() {
+        const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+        constexpr int WARPS = ACROSS / LANES;  // side by side
+        x = warp % WARPS * LANES + lane % LANES;
+        y = warp / WARPS * (32 / LANES) + lane / LANES;
+    }
+    __device__ int row(int i) const { return i / 4 * (TILE_M / THREAD_M * 4) + y * 4 + i % 4; }
+    __device__ int column(int j) const { return j / 4 * (ACROSS * 4) + x * 4 + j % 4; }
+};
+
+template <int COUNT> __device__ inline void read(const T* row, int at, int step, T (&values)[COUNT]) {
+#pragma unroll
+    for (int group = 0; group < COUNT / 4; ++group) {
+        const Vector<4> v = load<4>(row + group * step + at * 4);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) values[group * 4 + e] = v.at[e];
+    }
+}
+
+// sums += A · B for rows m …, columns n … of the tile and k_begin <= k < k_end.  All threads of the block must call it.
+// With `add_columns`, thread j < TILE_N also adds up column j of B, as it passes by anyway.
+template <class A, class B>
+__device__ void multiply(
+    const A& a, const B& b, int m, int n, int k_begin, int k_end, T (&sums)[THREAD_M][THREAD_N], bool add_columns,
+    T& column_sum
+) {
+    static_assert(THREADS >= TILE_N, "each column of the tile needs a thread that adds it up");
+    alignas(16) __shared__ T a_tiles[2][TILE_K][TILE_M + PADDING];
+    alignas(16) __shared__ T b_tiles[2][TILE_K][TILE_N + PADDING];
+    const Position at;
+    Copy<A, TILE_M> a_copy(a, m);
+    Copy<B, TILE_N> b_copy(b, n);
+    a_copy.fetch(k_begin, k_end);
+    b_copy.fetch(k_begin, k_end);
+    a_copy.store(a_tiles[0]);
+    b_copy.store(b_tiles[0]);
+    __syncthreads();
+    int now = 0;
+    for (int k = k_begin; k < k_end; k += TILE_K) {
+        const bool more = k + TILE_K < k_end;
+        if (more) {  // on their way while this step multiplies
+            a_copy.fetch(k + TILE_K, k_end);
+            b_copy.fetch(k + TILE_K, k_end);
+        }
+#pragma unroll 2  // one step ahead with the reads; more would need more than 128 registers
+        for (int depth = 0; depth < TILE_K; ++depth) {
+            T a_part[THREAD_M], b_part[THREAD_N];
+            read(a_tiles[now][depth], at.y, TILE_M / THREAD_M * 4, a_part);
+            read(b_tiles[now][depth], at.x, ACROSS * 4, b_part);
+#pragma unroll
+            for (int i = 0; i < THREAD_M; ++i)
+#pragma unroll
+                for (int j = 0; j < THREAD_N; ++j) sums[i][j] += a_part[i] * b_part[j];
+        }
+        if (add_columns && threadIdx.x < TILE_N)
+#pragma unroll
+            for (int depth = 0; depth < TILE_K; ++depth) column_sum += b_tiles[now][depth][threadIdx.x];
+        now ^= 1;
+        if (more) {
+            a_copy.store(a_tiles[now]);
+            b_copy.store(b_tiles[now]);
+        }
+        __syncthreads();
+    }
+}
+
+template <class A, class B>
+__device__ void multiply(const A& a, const B& b, int m, int n, int k_begin, int k_end, T (&sums)[THREAD_M][THREAD_N]) {
+    T none;
+    multiply(a, b, m, n, k_begin, k_end, sums, false, none);
+}
+
+__device__ inline void clear(T (&sums)[THREAD_M][THREAD_N]) {
+#pragma unroll
+    for (int i = 0; i < THREAD_M; ++i)
+#pragma unroll
+        for (int j = 0; j < THREAD_N; ++j) sums[i][j] = T(0);
+}
+
+// Write the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.  Four columns in one store where
+// they are whole and aligned.
+__device__ inline void write(
+    T* c, const T* bias, int m, int n, int rows, int columns, const T (&sums)[THREAD_M][THREAD_N]
+) {
+    const Position at;
+    const bool whole = columns % 4 == 0 && reinterpret_cast<unsigned long long>(c) % 16 == 0;
+#pragma unroll
+    for (int i = 0; i < THREAD_M; ++i) {
+        const int row = m + at.row(i);
+        if (row >= rows) continue;
+#pragma unroll
+        for (int group = 0; group < THREAD_N; group += 4) {
+            const int column = n + at.column(group);
+            T* to = c + static_cast<long long>(row) * columns + column;
+            Vector<4> v;
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                v.at[e] = sums[i][group + e];
+                if (bias != nullptr && column + e < columns) v.at[e] += bias[column + e];
+            }
+            if (whole && column < columns) {
+                *reinterpret_cast<Vector<4>*>(to) = v;
+            } else {
+#pragma unroll
+                for (int e = 0; e < 4; ++e)
+                    if (column + e < columns) to[e] = v.at[e];
+            }
+        }
+    }
+}
+
+// A block's tile of C, and its part of k: what every product below begins with.
+struct Task {
+    int m, n, part, k_begin, k_end;
+    __device__ Task(int k, int k_per_part) {
+        m = static_cast<int>(blockIdx.x) * TILE_M;
+        n = static_cast<int>(blockIdx.y) * TILE_N;
+        part = static_cast<int>(blockIdx.z);
+        k_begin = part * k_per_part;
+        k_end = k_begin + k_per_part < k ? k_begin + k_per_part : k;
+    }
+};

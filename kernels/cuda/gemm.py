@@ -1,0 +1,147 @@
+"""Launching matrix products of gemm.cuh: which tile, how many parts of the sum, which numbers to load at once.
+
+    multiply(SOURCE, "dense_forward", x, w, widths, (n, units, features), scalars, out=y, bias=b)
+
+All choices depend on shapes and addresses only, never on the GPU: the same bits on every one.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..workspace import Workspace
+from .arrays import scratch
+from .launcher import Source, ctype
+
+Array = Any  # of NumPy or CuPy
+
+SUM_PARTS = Source(Path(__file__).with_name("sum_parts.cu"))
+
+THREADS = 2**16  # that shall run at once: 512 on each multiprocessor of a large GPU
+LEAST_DEPTH = 64  # of a part: with less, writing and adding the parts takes longer than the product
+MOST_PARTS = 512  # as the threads that add them up go through them one after the other
+PARTS_BYTES = 32 * 2**20  # what all parts together may take
+MAX_INDEX = 2**31  # the kernels count elements with 32 bits, of which one is the sign
+
+
+class Tile(NamedTuple):
+    """A tile of C, rows × columns, TILE_K deep, and the part of it that one thread computes; see gemm.cuh."""
+
+    rows: int
+    columns: int
+    depth: int
+    thread_rows: int
+    thread_columns: int
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.rows // self.thread_rows * (self.columns // self.thread_columns)
+
+    @property
+    def effort(self) -> float:
+        """About the time for one multiply-add of a full tile: itself, and its share of what is read for it.
+
+        A thread reads r + c numbers of shared memory for r · c of them, a block R + C of device memory for R · C; the
+        weights are estimates, of which only the order that they put the tiles into matters.
+        """
+        return 1 + 2 * (1 / self.thread_rows + 1 / self.thread_columns) + 16 * (1 / self.rows + 1 / self.columns)
+
+    def defines(self) -> dict[str, int]:
+        """The macros that gemm.cuh asks for."""
+        names = ("TILE_M", "TILE_N", "TILE_K", "THREAD_M", "THREAD_N")
+        return dict(zip(names, self, strict=True))
+
+
+# For large products, medium ones, and those with few columns or few rows (few filters; one input channel).
+LARGE = Tile(128, 128, 8, 8, 8)
+TILES = (
+    LARGE, Tile(128, 64, 8, 8, 4), Tile(64, 64, 16, 4, 4), Tile(128, 32, 8, 4, 4), Tile(128, 16, 8, 4, 4),
+    Tile(16, 64, 16, 4, 4),
+)  # fmt: skip
+
+
+class Plan(NamedTuple):
+    """How a product (m, n, k) is computed: the tile, and the sum over k in `parts` of `k_per_part`."""
+
+    tile: Tile
+    parts: int
+    k_per_part: int
+
+
+@lru_cache(maxsize=1024)
+def plan(m: int, n: int, k: int, itemsize: int, vectors: bool) -> Plan:
+    """The plan that should be fastest; `vectors` says whether A and B are loaded 4 numbers at a time.
+
+    A tile that lies partly outside of the result takes as long as another.  Too few threads leave multiprocessors idle;
+    cutting k into parts can help.
+    """
+
+    def blocks(tile: Tile) -> int:
+        return -(-m // tile.rows) * -(-n // tile.columns)
+
+    def cost(tile: Tile) -> float:
+        idle = max(1.0, THREADS / (blocks(tile) * tile.threads * most_parts))
+        return blocks(tile) * tile.rows * tile.columns * tile.effort * idle
+
+    most_parts = max(1, min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
+    # Large tiles of doubles, or of numbers that come one at a time, need too many registers.
+    tile = min((t for t in TILES if t != LARGE or (vectors and itemsize == 4)), key=cost)
+    parts = max(1, min(most_parts, THREADS // (blocks(tile) * tile.threads)))
+    steps = -(-k // tile.depth)
+    k_per_part = -(-steps // parts) * tile.depth
+    return Plan(tile, -(-k // k_per_part), k_per_part)
+
+
+def width(array: Array, contiguous: int) -> int:
+    """How many numbers of `array` can be loaded at once, where runs of `contiguous` numbers belong together: 4 or 1."""
+    pointer = array.__array_interface__ if isinstance(array, np.ndarray) else array.__cuda_array_interface__
+    return 4 if contiguous % 4 == 0 and pointer["data"][0] % 16 == 0 else 1
+
+
+def multiply(
+    source: Source, kernel: str, a: Array, b: Array, widths: tuple[int, int], sizes: tuple[int, int, int],
+    scalars: Sequence[Any], out: Array, *, bias: Array | None = None, columns: Array | None = None,
+    workspace: Workspace | None = None,
+) -> None:
+    """Launch `kernel` for the product of `sizes` (m, n, k), and add up its parts if it has several.
+
+    The kernel's parameters are A, B, the bias or null, C, the sums of B's columns or null, k_per_part, part_size, and
+    the `scalars`.
+    """
+    m, n, k = sizes
+    tile, parts, k_per_part = plan(m, n, k, out.dtype.itemsize, widths == (4, 4))
+    part_size = m * n + (0 if columns is None else n)
+    defines = {"SCALAR": ctype(out.dtype)}
+    first, second, first_bias = out, columns, bias
+    if parts > 1:
+        first = scratch(workspace, "gemm/parts", (parts * part_size,), out.dtype, like=out)
+        second, first_bias = None if columns is None else first[m * n :], None
+    source.launch(
+        kernel, (-(-m // tile.rows), -(-n // tile.columns), parts), tile.threads, a, b, first_bias, first, second,
+        np.int32(k_per_part), np.int64(part_size), *scalars,
+        defines={**defines, **tile.defines(), "A_WIDTH": widths[0], "B_WIDTH": widths[1]},
+    )  # fmt: skip
+    if parts > 1:
+        SUM_PARTS.launch(
+            "sum_parts", -(-part_size // 32), (32, 16), first, bias, out, columns, np.int32(parts), np.int64(part_size),
+            np.int64(m * n), np.int32(n), defines=defines,
+        )  # fmt: skip
+
+
+def divider(divisor: int) -> tuple[np.uint32, np.uint32]:
+    """The multiplier and shift with which gemm.cuh divides any 0 <= n < 2^31 by `divisor` > 0.
+
+    With shift = ⌈log2 d⌉ and multiplier = ⌊2^32 (2^shift - d) / d⌋ + 1, n / d = (⌊n · multiplier / 2^32⌋ + n) >> shift.
+    """
+    shift = (divisor - 1).bit_length()
+    return np.uint32((2**32 * (2**shift - divisor)) // divisor + 1), np.uint32(shift)
+
+
+def check_size(size: int, name: str) -> None:
+    """Raise ValueError when the array called `name` has more elements than the kernels can count."""
+    if size >= MAX_INDEX:
+        raise ValueError(f"{name} has {size} elements, but the CUDA kernels count to 2^31 - 1: use smaller batches.")

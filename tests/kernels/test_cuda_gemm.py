@@ -1,0 +1,138 @@
+"""The matrix products of the CUDA rungs: every tile, every width of load, sums in parts, threads in any order."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tinyconv.kernels import registry
+from tinyconv.kernels.cuda import gemm, host
+from tinyconv.kernels.workspace import Workspace
+
+pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
+
+CUDA, IM2COL = (registry.implementation("conv2d", name) for name in ("cuda", "im2col"))
+DENSE, DENSE_DEFINITION = (registry.implementation("dense", name) for name in ("cuda", "definition"))
+
+
+def all_products(rung, shape, w_shape, dtype, **windows):
+    """y with and without bias, dx, dw and db of one convolution."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(size).astype(dtype) for size in (shape, w_shape, w_shape[3]))
+    y = rung.forward(x, w, b, **windows)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    return [
+        y, rung.forward(x, w, **windows), rung.backward_input(dy, w, x.shape, **windows),
+        *rung.backward_weights(x, dy, w.shape, **windows),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("tile", gemm.TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def test_every_tile(tile, parts, monkeypatch):
+    """With several tiles in each direction, the last ones partly outside; by fours where channels allow."""
+
+    def plan(m, n, k, itemsize, vectors):
+        k_per_part = -(-k // (parts * tile.depth)) * tile.depth
+        return gemm.Plan(tile, -(-k // k_per_part), k_per_part)
+
+    monkeypatch.setattr(gemm, "plan", plan)
+    for channels, filters, dtype in ((28, 132, np.float32), (3, 5, np.float32), (12, 20, np.float64)):
+        tolerance = 1e-5 if dtype == np.float32 else 1e-13
+        shape, w_shape = (3, 9, 8, channels), (3, 2, channels, filters)
+        windows = {"padding": ((1, 1), (0, 1)), "strides": (1, 1), "dilation": (1, 1)}
+        for mine, theirs in zip(
+            all_products(CUDA, shape, w_shape, dtype, **windows),
+            all_products(IM2COL, shape, w_shape, dtype, **windows), strict=True,
+        ):  # fmt: skip
+            assert np.linalg.norm(mine - theirs) <= tolerance * np.linalg.norm(theirs)
+
+
+def test_the_plan_takes_each_tile_somewhere():
+    shapes = [
+        (10**6, 512, 1152), (10**6, 64, 288), (64, 128, 3200), (10**5, 32, 27), (10**5, 10, 128), (9, 64, 86528),
+    ]  # fmt: skip
+    chosen = {gemm.plan(*shape, 4, True).tile for shape in shapes}
+    assert chosen == set(gemm.TILES)
+    assert gemm.plan(*shapes[0], 8, True).tile != gemm.LARGE
+
+
+@pytest.mark.parametrize("shape", [(9, 64, 86528), (128, 128, 9216), (64, 10, 128), (5, 5, 1), (7, 3, 129)])
+def test_parts_cover_the_sum_once(shape):
+    tile, parts, k_per_part = gemm.plan(*shape, 4, False)
+    assert k_per_part % tile.depth == 0
+    assert (parts - 1) * k_per_part < shape[2] <= parts * k_per_part
+
+
+def test_long_sums_of_small_results_are_cut_into_parts():
+    assert 100 < gemm.plan(9, 64, 86528, 4, False).parts <= gemm.MOST_PARTS
+    assert gemm.plan(10**6, 64, 576, 4, True).parts == 1
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_order_of_the_threads_does_not_matter(backwards, monkeypatch):
+    """A missing barrier would show: each thread runs as far as it can before the next one starts."""
+    monkeypatch.setattr(host, "launch", partial(host.launch, backwards=backwards))
+    for mine, theirs in zip(
+        all_products(CUDA, (2, 12, 12, 8), (3, 3, 8, 68), np.float64),
+        all_products(IM2COL, (2, 12, 12, 8), (3, 3, 8, 68), np.float64), strict=True,
+    ):  # fmt: skip
+        np.testing.assert_allclose(mine, theirs, atol=1e-11)
+
+
+def test_same_bits_twice_also_with_old_scratch_memory():
+    """The weight gradient is summed in parts, which lie in scratch memory."""
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((7, size, size, 4)).astype(np.float32) for size in (14, 10))
+    workspace = Workspace()
+    workspace.array("gemm/parts", (10**6,), np.float32)[:] = np.nan
+    dw, db = CUDA.backward_weights(x, dy, (5, 5, 4, 4), workspace=workspace)
+    for memory in (None, workspace):
+        again = CUDA.backward_weights(x, dy, (5, 5, 4, 4), workspace=memory)
+        assert (again[0].tobytes(), again[1].tobytes()) == (dw.tobytes(), db.tobytes())
+    assert np.isfinite(dw).all()
+
+
+def test_arrays_that_start_anywhere():
+    """Fours are loaded at once only from addresses that are multiples of 16."""
+    rng = np.random.default_rng(0)
+    memory = rng.standard_normal(4 * 8 * 4 + 1).astype(np.float32)
+    even, odd = memory[:-1].reshape(16, 8), memory[1:].reshape(16, 8)
+    assert sorted((gemm.width(even, 8), gemm.width(odd, 8))) == [1, 4]
+    assert gemm.width(even, 6) == 1
+    w = rng.standard_normal((8, 12)).astype(np.float32)
+    for x in (even, odd):
+        np.testing.assert_allclose(DENSE.forward(x, w), x @ w, atol=1e-5)
+        out = rng.standard_normal(16 * 12 + 1).astype(np.float32)[1:].reshape(16, 12)
+        np.testing.assert_allclose(DENSE.forward(x, w, out=out), x @ w, atol=1e-5)
+
+
+def test_division_by_multiplication():
+    rng = np.random.default_rng(0)
+    for divisor in [*range(1, 70), 255, 256, 257, 65535, 65536, 10**6 + 3, 2**30, 2**31 - 1]:
+        multiplier, shift = map(int, gemm.divider(divisor))
+        multiples = np.arange(0, 2**31, max(divisor, 2**20), dtype=np.int64)
+        n = np.concatenate([multiples, np.maximum(multiples - 1, 0), rng.integers(0, 2**31, 1000), [2**31 - 1]])
+        high = n * multiplier >> 32
+        assert ((high + n) >> shift == n // divisor).all()
+        assert multiplier < 2**32
+        assert (high + n < 2**32).all()
+
+
+def test_an_empty_batch():
+    x, w = np.empty((0, 5, 5, 2), np.float32), np.ones((3, 3, 2, 4), np.float32)
+    for rung in (CUDA, registry.implementation("conv2d", "cuda_im2col")):
+        y = rung.forward(x, w)
+        assert y.shape == (0, 3, 3, 4)
+        assert rung.backward_input(y, w, x.shape).shape == x.shape
+        dw, db = rung.backward_weights(x, y, w.shape)
+        assert not dw.any()
+        assert not db.any()
+    assert DENSE.forward(np.empty((0, 3)), np.ones((3, 2))).shape == (0, 2)
+    assert not DENSE.backward_weights(np.empty((0, 3)), np.empty((0, 2)))[0].any()
+
+
+def test_too_many_elements():
+    shape = (2**20, 32, 32, 3)  # of y 2^30 · 64: no array is made
+    with pytest.raises(ValueError, match=r"x has 3221225472 elements, but the CUDA kernels count to 2\^31 - 1"):
+        CUDA.scalars(shape, (3, 3, 3, 64), (1, 1), ((1, 1), (1, 1)), (1, 1))
