@@ -1,11 +1,14 @@
-"""CUDA kernels must not depend on the order in which threads and blocks run, which the host build can reverse.
+"""All CUDA kernels at once: they do not depend on the order of threads and blocks, and GPUs have registers for them.
 
-Between two barriers, one thread of a block runs after the other, and one block after the other.  Two threads that touch
-the same memory there without waiting for each other meet in one order forwards and in the other backwards; so, unless
-it makes no difference to what is computed, the results differ.  The last test breaks kernels to see that they would.
+The host build can reverse the order.  Between two barriers, one thread of a block runs after the other, and one block
+after the other.  Two threads that touch the same memory there without waiting for each other meet in one order forwards
+and in the other backwards; so, unless it makes no difference to what is computed, the results differ.  A test breaks
+kernels to see that they would.
 """
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +20,7 @@ import pytest
 
 from tinyconv.kernels.batchnorm import cuda as batchnorm
 from tinyconv.kernels.contract import PhiloxKey
-from tinyconv.kernels.cuda import host
+from tinyconv.kernels.cuda import host, source
 from tinyconv.kernels.cuda.launcher import Source
 from tinyconv.kernels.cuda.problems import CudaError
 from tinyconv.kernels.registry import RUNGS, implementation
@@ -126,11 +129,14 @@ def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "launch", partial(host.launch, backwards=True))
 
 
+every_rung = pytest.mark.parametrize(("operation", "name"), CUDA, ids=lambda part: part)
+
+
 def test_every_operation_is_here() -> None:
     assert CALLS.keys() == RUNGS.keys()
 
 
-@pytest.mark.parametrize(("operation", "name"), CUDA, ids=lambda part: part)
+@every_rung
 def test_same_bits_in_either_order(operation: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rung = implementation(operation, name)
     forwards = results(operation, rung)
@@ -173,3 +179,32 @@ def test_a_forgotten_barrier_is_noticed(number: int, tmp_path: Path, monkeypatch
             outcomes.append([str(problem).encode()])
         backwards(monkeypatch)
     assert outcomes[0] != outcomes[1]
+
+
+ARCHITECTURES = (75, 80, 90)
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
+@every_rung
+def test_compiles_for_gpus_without_spilling(
+    operation: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every variant of a .cu file that the calls above launch: none puts what belongs in registers into memory."""
+    variants, launch = set(), host.launch
+
+    def note_and_launch(path: Path, kernel: str, macros: source.Defines, *rest: Any) -> None:
+        variants.add((path, macros))
+        launch(path, kernel, macros, *rest)
+
+    monkeypatch.setattr(host, "launch", note_and_launch)
+    results(operation, implementation(operation, name))
+    files = [f"{path.stem}_{number}.cu" for number, (path, _) in enumerate(variants)]
+    for file, (path, macros) in zip(files, variants, strict=True):
+        (tmp_path / file).write_text(source.variant(path, macros), encoding="utf-8")
+    architectures = [f"-gencode=arch=compute_{one},code=sm_{one}" for one in ARCHITECTURES]
+    command = ["nvcc", "-std=c++17", "-fatbin", "-Xptxas=-v", *architectures, *files]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    spilled = re.findall(r"(\d+) bytes spill stores", ended.stderr)
+    assert len(spilled) >= len(ARCHITECTURES) * len(variants) > 0
+    assert set(spilled) == {"0"}, ended.stderr
