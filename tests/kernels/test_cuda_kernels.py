@@ -6,9 +6,11 @@ and in the other backwards; so, unless it makes no difference to what is compute
 kernels to see that they would.
 """
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -179,6 +181,22 @@ def test_a_forgotten_barrier_is_noticed(number: int, tmp_path: Path, monkeypatch
             outcomes.append([str(problem).encode()])
         backwards(monkeypatch)
     assert outcomes[0] != outcomes[1]
+
+
+@pytest.mark.slow
+def test_nothing_beside_an_array_is_touched() -> None:
+    """The first test above once more, with kernels that AddressSanitizer watches."""
+    runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout
+    if not Path(runtime.strip()).is_absolute():
+        pytest.skip("g++ comes without AddressSanitizer")
+    watched = {
+        "LD_PRELOAD": runtime.strip(), "TINYCONV_SANITIZE": "address", "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONMALLOC": "malloc",
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "same_bits"]
+    ended = subprocess.run(command, env=os.environ | watched, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"{len(CUDA)} passed" in ended.stdout
 
 
 ARCHITECTURES = (75, 80, 90)
