@@ -199,6 +199,43 @@ def test_nothing_beside_an_array_is_touched() -> None:
     assert f"{len(CUDA)} passed" in ended.stdout
 
 
+class OnDevice:
+    """A rung whose functions move the NumPy arrays they are given to the GPU, and the results and arrays back."""
+
+    def __init__(self, rung: ModuleType, cupy: Any) -> None:
+        self._rung, self._cupy = rung, cupy
+        self.__name__ = rung.__name__
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def function(*arguments: Any, **options: Any) -> Any:
+            there = [self._cupy.asarray(one) if isinstance(one, np.ndarray) else one for one in arguments]
+            result = getattr(self._rung, name)(*there, **options)
+            for before, after in zip(arguments, there, strict=True):
+                if isinstance(before, np.ndarray):
+                    before[...] = after.get()
+            if isinstance(result, tuple):
+                return tuple(map(self._cupy.asnumpy, result))
+            return None if result is None else self._cupy.asnumpy(result)
+
+        return function
+
+
+@pytest.mark.gpu
+@every_rung
+def test_on_a_gpu(operation: str, name: str) -> None:
+    """The same as on the host build, up to rounding; the same bits every time."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as problem:
+        pytest.skip(f"no GPU: {problem}")
+    rung = implementation(operation, name)
+    once, twice = (list(CALLS[operation](OnDevice(rung, cupy))) for _ in range(2))
+    for one, other, expected in zip(once, twice, CALLS[operation](rung), strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
 ARCHITECTURES = (75, 80, 90)
 
 
