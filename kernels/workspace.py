@@ -46,6 +46,10 @@ class Workspace:
         start = -memory.ctypes.data % 64
         return memory[start : start + size * dtype.itemsize].view(dtype)
 
+    def memory(self) -> list[Array]:
+        """All memory held now; who keeps this list keeps it valid, even when names grow out of it."""
+        return list(self._memory.values())
+
     def pieces(self, items: int, bytes_per_item: int) -> int:
         """How many of `items` fit the cap at once, at least one."""
         return max(1, min(items, self.cap // max(bytes_per_item, 1)))

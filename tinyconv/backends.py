@@ -6,12 +6,14 @@
 An operation is an attribute: the module that `tinyconv.kernels.registry` chooses, loaded when first used.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from tinyconv import devices, gpu
+from tinyconv.devices import Device
 from tinyconv.errors import ArgumentError, BackendError
 from tinyconv.kernels import contract, registry
 from tinyconv.kernels.costs import Convolution
@@ -40,8 +42,9 @@ class Backend:
     sgd: contract.SGD
     conv_relu_maxpool: contract.ConvReluMaxPool
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: Device = devices.HOST) -> None:
         self.name = name
+        self.device = device
 
     def __getattr__(self, operation: str) -> ModuleType:
         if operation not in registry.OPERATIONS:
@@ -55,14 +58,13 @@ class Backend:
         return registry.choose(operation, self.name, shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and copy: the name says all."""
-        return Backend, (self.name,)
+        """For pickle and copy: the operations are modules."""
+        return Backend, (self.name, self.device)
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 
 
-@cache
 def get(name: str | None = None) -> Backend:
     """Return the backend called `name`: "numpy", "numba" (the default) or "cupy".
 
@@ -71,23 +73,29 @@ def get(name: str | None = None) -> Backend:
     name = DEFAULT if name is None else name
     if name not in registry.BACKENDS:
         raise ArgumentError(f"There is no backend {name!r}. {suggestion(name, registry.BACKENDS)}")
+    if name == "cupy" and _on_host:
+        return Backend(name, _on_host[-1])
+    return _get(name)
+
+
+@cache
+def _get(name: str) -> Backend:
     if name == "cupy":
-        _require_gpu()
+        problem = gpu.find_problem()
+        if problem is not None:
+            raise BackendError(problem)
+        return Backend(name, devices.Gpu())
     return Backend(name)
 
 
-def _require_gpu() -> None:
-    """Raise BackendError with what is missing for `cupy`, in the order a user would fix it."""
-    if find_spec("cupy") is None:
-        raise BackendError(
-            'The cupy backend needs CuPy, which is not installed: pip install "tinyconv[cuda12]" '
-            '(or "tinyconv[cuda13]", as your driver allows), or use backend="numba".'
-        )
-    cupy = import_module("cupy")
+_on_host: list[Device] = []
+
+
+@contextmanager
+def cuda_on_host() -> Iterator[None]:
+    """Let "cupy" run its kernels on the processor for a while, as C++: for tests, on machines without a GPU."""
+    _on_host.append(devices.CudaOnHost())
     try:
-        devices = cupy.cuda.runtime.getDeviceCount()
-    except Exception as problem:  # CuPy raises its own class for each driver trouble
-        raise BackendError(f'CuPy is installed but finds no usable GPU ({problem}); use backend="numba".') from problem
-    if devices == 0:
-        raise BackendError('CuPy is installed but this machine has no GPU; use backend="numba".')
-    raise BackendError('This version of tinyconv has no GPU kernels yet; use backend="numba".')
+        yield
+    finally:
+        _on_host.pop()

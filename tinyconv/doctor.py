@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import tinyconv
+from tinyconv.gpu import cupy_wheels
 
 BASE = (
     "numpy", "numba", "llvmlite", "matplotlib", "scikit-learn", "threadpoolctl", "rich", "typer", "pooch",
@@ -143,12 +144,6 @@ def driver_cuda() -> int | None:
     overview = subprocess.run([tool], capture_output=True, text=True, timeout=30).stdout
     version = re.search(r"CUDA Version:\s*(\d+)", overview)
     return int(version[1]) if version else None
-
-
-def cupy_wheels() -> list[str]:
-    """All installed distributions that bring the package `cupy`; more than one overwrite each other's files."""
-    names = {str(found.metadata["Name"]).lower() for found in metadata.distributions()}
-    return sorted(name for name in names if re.fullmatch(r"cupy(-(cuda|rocm).*)?", name))
 
 
 def gpu(found: Iterable[str], wheels: list[str]) -> list[Finding]:

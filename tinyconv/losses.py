@@ -50,6 +50,15 @@ class Loss:
         """The same, from the logits; `out` is memory for the loss of each example and for the gradient."""
         raise NotImplementedError
 
+    def launch(
+        self, targets: Array, logits: Array, *, backend: Backend, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """`on_logits` without waiting for the result: the loss of each example, and the gradient of their mean.
+
+        `targets` are what the method of that name returned, on the backend's device.
+        """
+        raise NotImplementedError
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON types."""
         return {}
@@ -104,11 +113,15 @@ class CategoricalCrossentropy(Loss):
         self, y_true: Any, logits: Array, *, backend: Backend = _NUMPY, out: tuple[Array, Array] | None = None
     ) -> tuple[float, Array]:
         """The same, from the logits; `out` is memory for the losses (n,) and for the gradient (n, classes)."""
-        targets = self.targets(y_true, logits.shape, logits.dtype)
-        losses, dlogits = backend.softmax_cross_entropy.loss_and_gradient(
-            logits, targets, scale=1 / len(logits), out=out
-        )
+        targets = backend.device.asarray(self.targets(y_true, logits.shape, logits.dtype))
+        losses, dlogits = self.launch(targets, logits, backend=backend, out=out)
         return float(losses.mean(dtype=np.float64)), dlogits
+
+    def launch(
+        self, targets: Array, logits: Array, *, backend: Backend, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """The loss of each example (n,), and the gradient of their mean; see `Loss.launch`."""
+        return backend.softmax_cross_entropy.loss_and_gradient(logits, targets, scale=1 / len(logits), out=out)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON types."""
@@ -168,11 +181,15 @@ class BinaryCrossentropy(Loss):
         self, y_true: Any, logits: Array, *, backend: Backend = _NUMPY, out: tuple[Array, Array] | None = None
     ) -> tuple[float, Array]:
         """The same, from the logits; `out` is memory for the losses (n,) and for the gradient (n, outputs)."""
-        targets = self.targets(y_true, logits.shape, logits.dtype)
-        losses, dlogits = backend.sigmoid_cross_entropy.loss_and_gradient(
-            logits, targets, scale=1 / len(logits), out=out
-        )
+        targets = backend.device.asarray(self.targets(y_true, logits.shape, logits.dtype))
+        losses, dlogits = self.launch(targets, logits, backend=backend, out=out)
         return float(losses.mean(dtype=np.float64)), dlogits
+
+    def launch(
+        self, targets: Array, logits: Array, *, backend: Backend, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """The loss of each example (n,), and the gradient of their mean; see `Loss.launch`."""
+        return backend.sigmoid_cross_entropy.loss_and_gradient(logits, targets, scale=1 / len(logits), out=out)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON types."""

@@ -185,7 +185,7 @@ class Sequential:
 
     def get_weights(self) -> list[Array]:
         """Copies of all parameters, in Keras's order."""
-        return [parameter.value.copy() for parameter in self.weights]
+        return [parameter.numpy().copy() for parameter in self.weights]
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Overwrite all parameters; shapes must match `get_weights`, else ShapeError and nothing is changed."""
@@ -315,7 +315,8 @@ class Sequential:
     def forward(self, x: Any, training: bool = False) -> Array:
         """Return the predictions (n, …) for one batch; in study mode, `layer.output` then has every layer's output."""
         batch = self._batch(x)
-        return self.plan.forward(batch, training=training, step=self._step).copy()
+        y = self.plan.forward(batch, training=training, step=self._step)
+        return y.copy() if isinstance(y, np.ndarray) else self.backend.device.numpy(y)
 
     __call__ = forward
 
@@ -324,7 +325,9 @@ class Sequential:
 
         The gradient of the inputs is worked out in study mode (`fuse=False`) only; otherwise None is returned.
         """
-        return self.plan.backward(np.array(dy, self.dtype))
+        device = self.backend.device
+        dx = self.plan.backward(device.asarray(np.array(dy, self.dtype)))
+        return None if dx is None else device.numpy(dx)
 
     @property
     def plan(self) -> Plan:
@@ -457,7 +460,7 @@ class Sequential:
         """
         frozen = [layer.frozen for layer in self.layers]
         if self._flat is None or frozen != self._frozen:
-            self._flat, self._frozen, self._plan = FlatParameters(self.weights), frozen, None
+            self._flat, self._frozen, self._plan = FlatParameters(self.weights, self.backend.device), frozen, None
             if self._optimizer is not None:
                 self._optimizer.build(self._flat, self.backend)
         return self._flat
@@ -465,16 +468,17 @@ class Sequential:
     def _batch(self, x: Any) -> Array:
         """`x`, checked and in the model's dtype."""
         batch = self.check_inputs(x)
+        device = self.backend.device
         if batch.dtype == self.dtype:
-            return batch
-        converted = self.plan.input_buffer(batch.shape)
-        np.copyto(converted, batch, casting="unsafe")
-        return converted
+            return device.asarray(batch)
+        return device.convert(batch, self.plan.input_buffer(batch.shape))
 
     def _run_loss(self, x: Array, y: Any, *, training: bool) -> list[float]:
         """Run forward; return the loss with the penalties, and the metrics."""
         value, y_pred = self.plan.loss(x, y, training=training, step=self._step)
         value += sum(regularizer.penalty(parameter.value) for parameter, regularizer in self._penalties())
+        if self.metrics:
+            y_pred = self.backend.device.numpy(y_pred)
         return [value, *(metric(y, y_pred) for metric in self.metrics)]
 
     def _penalties(self) -> list[tuple[Parameter, Regularizer]]:

@@ -98,12 +98,32 @@ class Optimizer:
 
         Raises StateError before `build`.
         """
-        flat, backend = self._require_built()
-        self._clip(flat)
-        self._step(flat, backend, self.current_learning_rate())
+        self.update(*self.numbers(self.iterations))
         self.iterations += 1
 
-    def _step(self, flat: FlatParameters, backend: Backend, learning_rate: float) -> None:
+    def numbers(self, iteration: int) -> tuple[float, ...]:
+        """What the update of step `iteration`, counting from 0, needs that is not the same in every step."""
+        rate = self.learning_rate
+        return self._numbers(iteration + 1, rate(iteration) if isinstance(rate, Schedule) else rate)
+
+    def update(self, *numbers: Any) -> None:
+        """Clip the gradients and update the values, given this step's `numbers`, and do not count the step.
+
+        Each of them may be an array of one float64 in device memory.
+        """
+        flat, backend = self._require_built()
+        self._clip(flat)
+        self._step(flat, backend, *numbers)
+
+    @property
+    def only_launches(self) -> bool:
+        """Whether an update is made of the backend's operations only, so that a graph can capture it."""
+        return self.clipvalue is None and self.clipnorm is None and self.global_clipnorm is None
+
+    def _numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
+        raise NotImplementedError
+
+    def _step(self, flat: FlatParameters, backend: Backend, *numbers: Any) -> None:
         raise NotImplementedError
 
     def _clip(self, flat: FlatParameters) -> None:
@@ -124,7 +144,7 @@ class Optimizer:
         """
         flat, _ = self._require_built()
         tensors = {f"{s}/{name}": view for s in self.slots for name, view in flat.views(self._state[s]).items()}
-        return tensors | {"iterations": np.array(self.iterations)}
+        return tensors | {"iterations": np.array(self.iterations)}  # on the backend's device
 
     def load_state_tensors(self, tensors: Mapping[str, Array]) -> None:
         """Restore what `state_tensors` returned; the next step is then the same, bit for bit.
@@ -144,8 +164,9 @@ class Optimizer:
                 raise ModelFileError(
                     f"The optimizer's {name} has shape {array.shape}, but the saved one {np.shape(tensors[name])}."
                 )
-        for name, array in mine.items():
-            array[...] = tensors[name]
+        _, backend = self._require_built()
+        for name in mine.keys() - {"iterations"}:
+            mine[name][...] = backend.device.asarray(tensors[name])
         self.iterations = int(tensors["iterations"])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,13 +208,15 @@ class Adam(Optimizer):
         smallest = float(np.finfo(np.float32).tiny)  # an ε that is 0 in float32 would give 0/0 where no gradient flows
         self.epsilon = checks.number(epsilon, "epsilon", minimum=smallest)
 
-    def _step(self, flat: FlatParameters, backend: Backend, learning_rate: float) -> None:
-        t = self.iterations + 1
+    def _numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
+        step_size = learning_rate * sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
+        return step_size, learning_rate * (self.weight_decay or 0.0)
+
+    def _step(self, flat: FlatParameters, backend: Backend, *numbers: Any) -> None:
+        step_size, decay = numbers
         backend.adam.step(
-            flat.values, flat.gradients, self._state["m"], self._state["v"],
-            step_size=learning_rate * sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t),
-            beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
-            decay=learning_rate * (self.weight_decay or 0.0),
+            flat.values, flat.gradients, self._state["m"], self._state["v"], step_size=step_size, beta_1=self.beta_1,
+            beta_2=self.beta_2, epsilon=self.epsilon, decay=decay,
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -229,7 +252,16 @@ class SGD(Optimizer):
         self.momentum = checks.number(momentum, "momentum", minimum=0, maximum=1)
         self.nesterov = bool(nesterov)
 
-    def _step(self, flat: FlatParameters, backend: Backend, learning_rate: float) -> None:
+    @property
+    def only_launches(self) -> bool:
+        """Whether an update is made of the backend's operations only, so that a graph can capture it."""
+        return super().only_launches and not self.weight_decay
+
+    def _numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
+        return (learning_rate,)
+
+    def _step(self, flat: FlatParameters, backend: Backend, *numbers: Any) -> None:
+        (learning_rate,) = numbers
         if self.weight_decay:
             np.multiply(flat.values, 1.0 - learning_rate * self.weight_decay, out=flat.values)
         backend.sgd.step(

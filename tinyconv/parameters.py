@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from tinyconv.devices import ALIGNMENT, HOST, Device
 from tinyconv.errors import ArgumentError
 from tinyconv.layers.base import Parameter
 
 Array = np.ndarray[Any, Any]
 
-ALIGNMENT = 64  # bytes
 
 
 class FlatParameters:
-    """Moves `parameters` into flat arrays: from then on every trainable one is a view of them, its value unchanged.
+    """Moves `parameters` into flat arrays on `device`: every trainable one is then a view of them, its value unchanged.
 
     Attributes:
         values, gradients: 1-D arrays of the trainable parameters, in the order given.
@@ -33,8 +33,9 @@ class FlatParameters:
     Raises ArgumentError when two parameters have one name, or not all have one dtype.
     """
 
-    def __init__(self, parameters: Sequence[Parameter]) -> None:
+    def __init__(self, parameters: Sequence[Parameter], device: Device = HOST) -> None:
         _check(parameters)
+        self._device = device
         trainable = [parameter for parameter in parameters if parameter.trainable]
         self.state = [parameter for parameter in parameters if not parameter.trainable]
         self.shapes = {parameter.name: parameter.value.shape for parameter in trainable}
@@ -54,9 +55,7 @@ class FlatParameters:
 
     def new_array(self) -> Array:
         """Another flat array of the same layout, zero everywhere: an optimizer's moving average, say."""
-        memory = np.zeros(self._size * self.dtype.itemsize + ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
-        return memory[start : start + self._size * self.dtype.itemsize].view(self.dtype)
+        return self._device.zeros(self._size, self.dtype)
 
     def views(self, array: Array) -> dict[str, Array]:
         """The part of each parameter in a flat array of this layout, in the parameter's shape."""

@@ -21,8 +21,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from tinyconv.backends import Backend
 from tinyconv.errors import ShapeError, StateError
 from tinyconv.kernels import contract, registry
@@ -93,7 +91,7 @@ class Plan:
     def __init__(self, layers: Sequence[Layer], loss: Loss | None, *, fuse: bool) -> None:
         self.layers, self.fuse = list(layers), fuse
         self.backend: Backend = self.layers[0].backend
-        self.workspace = Workspace() if fuse else None
+        self.workspace = self.backend.device.workspace() if fuse else None
         first = next((i for i, layer in enumerate(layers) if any(p.trainable for p in layer.parameters)), len(layers))
         self.needs_input_gradient = [not fuse or i > first for i in range(len(self.layers))]
         self.in_place = [fuse and self._may_overwrite(i) for i in range(len(self.layers))]
@@ -122,7 +120,8 @@ class Plan:
 
         A frozen convolution behind a layer that learns stays alone.
         """
-        if registry.default_rung("conv_relu_maxpool", self.backend.name) == "definition":
+        rung = registry.default_rung("conv_relu_maxpool", self.backend.name)
+        if rung == "definition" or rung not in registry.RUNGS["conv_relu_maxpool"]:
             return list(self.layers)
         steps: list[Step] = []
         rest = list(self.layers)
@@ -174,7 +173,9 @@ class Plan:
             if self._loss.from_logits:
                 value, self._dy = self._loss.on_logits(y, y_pred, backend=self.backend, out=self._loss_buffers(y_pred))
             else:
-                value, self._dy = self._loss(y, y_pred)
+                device = self.backend.device
+                value, dy = self._loss(y, device.numpy(y_pred))
+                self._dy = device.asarray(dy)
             return value, y_pred
 
     def backward_loss(self) -> None:
@@ -185,10 +186,34 @@ class Plan:
             else:
                 self._run_back(self.steps[:-1], self._last.backward_logits(self._dy))
 
+    @property
+    def only_launches(self) -> bool:
+        """Whether a step is made of the backend's operations only, so that `launch` can run it, and a graph take it."""
+        return self._last is not None and all(layer.only_launches for layer in self.layers)
+
+    def launch(self, x: Array, targets: Array, step: Any) -> tuple[Array, Array]:
+        """Run forward and backward for training, and wait for nothing; return the losses (n,) and the logits.
+
+        `targets` are what the loss made of the labels; they and the number of the `step` lie on the device.
+        """
+        assert self._last is not None
+        assert self._loss is not None
+        with self._lending():
+            logits = self._last.forward_logits(self._run(self.steps[:-1], x, True, step))
+            losses, dlogits = self._loss.launch(
+                targets, logits, backend=self.backend, out=self._loss_buffers(logits)
+            )
+            self._run_back(self.steps[:-1], self._last.backward_logits(dlogits))
+        for layer in self.layers:
+            layer.step = 0
+        return losses, logits
+
     def input_buffer(self, shape: Shape) -> Array:
         """Memory for data that has to be converted to the layers' dtype first."""
         dtype = self.layers[0].dtype
-        return np.empty(shape, dtype) if self.workspace is None else self.workspace.array("input", shape, dtype)
+        if self.workspace is None:
+            return self.backend.device.empty(shape, dtype)
+        return self.workspace.array("input", shape, dtype)
 
     @property
     def nbytes(self) -> int:
@@ -221,7 +246,7 @@ class Plan:
         for stage in steps:
             x = stage.forward(x, training)
             if self.workspace is None and isinstance(stage, Layer):
-                stage.output = x
+                stage.output = self.backend.device.numpy(x)
         return x
 
     def _run_back(self, steps: Sequence[Step], dy: Array | None) -> Array | None:

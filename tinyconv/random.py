@@ -18,13 +18,16 @@ from tinyconv.kernels.philox import definition as philox
 Array = np.ndarray[Any, Any]
 
 
-def key(seed: int, stream: str, step: int = 0) -> PhiloxKey:
+def key(seed: int, stream: str, step: Any = 0) -> PhiloxKey:
     """The key of one step of a stream: `seed` modulo 2⁶⁴, the CRC-32 of the stream's name, `step` modulo 2³².
+
+    A step in device memory (an array of one uint32) stays there: a captured graph looks it up each time it runs.
 
     >>> key(0, "shuffle", 3)
     PhiloxKey(seed=0, stream=872307057, step=3)
     """
-    return PhiloxKey(index(seed) % 2**64, crc32(stream.encode()), index(step) % 2**32)
+    step = step if np.ndim(step) else index(step) % 2**32
+    return PhiloxKey(index(seed) % 2**64, crc32(stream.encode()), step)
 
 
 def uniform(source: PhiloxKey, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Array:

@@ -93,7 +93,7 @@ def ctype(dtype: Any) -> str:
     >>> ctype(np.float32), ctype("uint8")
     ('float', 'unsigned char')
     """
-    return _CTYPES[np.dtype(dtype).name]
+    return CTYPES[np.dtype(dtype).name]
 
 
 def blocks(size: int, per_block: int) -> int:
@@ -101,7 +101,7 @@ def blocks(size: int, per_block: int) -> int:
     return -(-size // per_block)
 
 
-_CTYPES = {
+CTYPES = {
     "float32": "float", "float64": "double", "int32": "int", "int64": "long long", "uint8": "unsigned char",
     "uint32": "unsigned int", "uint64": "unsigned long long", "int8": "signed char", "int16": "short",
     "uint16": "unsigned short", "bool": "bool",

@@ -20,6 +20,7 @@ class Activation(ActivatedLayer):
     """
 
     may_overwrite_input = True
+    only_launches = True
 
     def __init__(
         self, activation: str | ActivationFunction | None, *, name: str | None = None, input_shape: Shape | None = None

@@ -13,12 +13,14 @@ layer (see `tinyconv.plan`), so that a training step allocates nothing.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from tinyconv import backends, random
 from tinyconv.checks import numeric_array
+from tinyconv.devices import HOST, Device
 from tinyconv.errors import ArgumentError, ShapeError, StateError, TinyconvError
 from tinyconv.initializers import Initializer
 from tinyconv.kernels.workspace import Workspace
@@ -35,17 +37,29 @@ class Parameter:
     not trainable (a moving average, or a weight of a frozen layer) has an empty gradient.
     """
 
-    def __init__(self, name: str, value: Array, trainable: bool, regularizer: Regularizer | None) -> None:
+    def __init__(
+        self, name: str, value: Array, trainable: bool, regularizer: Regularizer | None, device: Device = HOST
+    ) -> None:
         self.name = name
+        self._device = device
         self.value = value
         self.learnable = trainable  # false for a moving average, which no gradient ever changes
         self.regularizer = regularizer
         self.set_trainable(trainable)
 
+    def set(self, values: Array) -> None:
+        """Overwrite the value by a NumPy array of its shape."""
+        self.value[...] = self._device.asarray(values.astype(self.value.dtype, copy=False))
+
+    def numpy(self) -> Array:
+        """The value as a NumPy array: itself, or a copy of what is on a GPU."""
+        return self._device.numpy(self.value)
+
     def set_trainable(self, trainable: bool) -> None:
         """Whether training may change it; a moving average stays as it is."""
         self.trainable = self.learnable and trainable
-        self.gradient: Array = np.zeros_like(self.value) if self.trainable else np.empty(0, self.value.dtype)
+        shape = self.value.shape if self.trainable else (0,)
+        self.gradient: Array = self._device.zeros(prod(shape), self.value.dtype).reshape(shape)
 
 
 class Layer:
@@ -61,6 +75,7 @@ class Layer:
     reads_output: bool = False  # backward needs y unchanged, so the next layer must not overwrite it
     may_return_input: bool = False  # forward can return x itself, or a view of it
     may_overwrite_input: bool = False  # forward can write y over x where `in_place` says so
+    only_launches: bool = False  # forward and backward do nothing but start operations of the backend and its device
 
     def __init__(
         self, *, name: str | None = None, input_shape: Shape | None = None, trainable: bool = True
@@ -77,7 +92,7 @@ class Layer:
         self.backend = backends.Backend("numpy")
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.seed = 0
-        self.step = 0  # the training step, for layers that draw random numbers
+        self.step: Any = 0  # of training, for layers that draw random numbers; in device memory where a graph reads it
         self.output: Array | None = None  # the last y, kept by models in study mode to be looked at
         # A plan sets these three while it runs the layer:
         self.workspace: Workspace | None = None  # its memory, for `buffer`
@@ -126,7 +141,8 @@ class Layer:
     ) -> Parameter:
         """Create a parameter from the stream "init/<layer>/<name>" and append it to `parameters`."""
         values = initializer(shape, random.key(self.seed, f"init/{self.name}/{name}"))
-        parameter = Parameter(f"{self.name}/{name}", values.astype(self.dtype), trainable, regularizer)
+        values = self.backend.device.asarray(values.astype(self.dtype))
+        parameter = Parameter(f"{self.name}/{name}", values, trainable, regularizer, self.backend.device)
         if not self.trainable:
             parameter.set_trainable(False)
         self.parameters.append(parameter)
@@ -178,7 +194,7 @@ class Layer:
         """Memory for a result: the plan's if a plan runs this layer, new otherwise."""
         dtype = self.dtype if dtype is None else dtype
         if self.workspace is None:
-            return np.empty(shape, dtype)
+            return self.backend.device.empty(shape, dtype)
         return self.workspace.array(f"layer/{self.name}/{name}", shape, dtype)  # kernels use other first words
 
     def over(self, dy: Array) -> Array | None:
@@ -189,7 +205,7 @@ class Layer:
 
     def get_weights(self) -> list[Array]:
         """Copies of all parameters, in Keras's order: trainable ones first."""
-        return [parameter.value.copy() for parameter in self.weights]
+        return [parameter.numpy().copy() for parameter in self.weights]
 
     def set_weights(self, weights: list[Array]) -> None:
         """Overwrite all parameters; shapes must match `get_weights`, else ShapeError and nothing is changed."""
@@ -237,7 +253,7 @@ def overwrite(parameters: Sequence[Parameter], weights: Sequence[Any], owner: st
         if array.shape != parameter.value.shape:
             raise ShapeError(f"{parameter.name} has shape {parameter.value.shape}, but got {array.shape}.")
     for parameter, array in zip(parameters, arrays, strict=True):
-        parameter.value[...] = array
+        parameter.set(array)
 
 
 def sizes(shape: Any, name: str) -> tuple[Any, ...]:

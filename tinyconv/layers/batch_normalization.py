@@ -34,6 +34,11 @@ class BatchNormalization(Layer):
         self.momentum = checks.number(momentum, f"{self.name}: momentum", minimum=0, maximum=1)
         self.epsilon = checks.number(epsilon, f"{self.name}: epsilon", minimum=0)
 
+    @property
+    def only_launches(self) -> bool:  # type: ignore[override]  # in training, which a frozen layer has not
+        """See `Layer`."""
+        return self.trainable
+
     def _build(self, input_shape: Shape) -> None:
         channels, zeros, ones = input_shape[-1:], initializers.get("zeros"), initializers.get("ones")
         self.gamma = self.add_weight("gamma", channels, ones)
@@ -52,8 +57,7 @@ class BatchNormalization(Layer):
         out = (y, self.buffer("mean", gamma.shape), self.buffer("variance", gamma.shape))
         y, self._mean, self._variance = self.backend.batchnorm.forward_training(x, gamma, beta, self.epsilon, out=out)
         for moving, batch in ((self.moving_mean, self._mean), (self.moving_variance, self._variance)):
-            moving.value *= self.momentum
-            moving.value += (1 - self.momentum) * batch
+            self.backend.device.follow(moving.value, batch, self.momentum)
         return y
 
     def backward(self, dy: Array) -> Array | None:

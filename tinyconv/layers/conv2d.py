@@ -39,6 +39,7 @@ class Conv2D(ActivatedLayer):
     """
 
     input_rank = 3
+    only_launches = True
     kernel: Parameter  # (kh, kw, channels, filters)
     bias: Parameter | None  # (filters,)
 

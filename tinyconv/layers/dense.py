@@ -29,6 +29,7 @@ class Dense(ActivatedLayer):
     """
 
     input_rank = 1
+    only_launches = True
     kernel: Parameter  # (features, units)
     bias: Parameter | None  # (units,)
 

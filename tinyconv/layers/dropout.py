@@ -18,6 +18,7 @@ class Dropout(Layer):
 
     may_return_input = True
     may_overwrite_input = True
+    only_launches = True
 
     def __init__(self, rate: float, *, name: str | None = None, input_shape: Shape | None = None) -> None:
         super().__init__(name=name, input_shape=input_shape)
@@ -26,7 +27,9 @@ class Dropout(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y with the shape of x."""
-        self._key = random.key(self.seed, f"dropout/{self.name}", self.step) if training and self.rate > 0 else None
+        self._key = None
+        if training and self.rate > 0:
+            self._key = random.key(self.seed, f"dropout/{self.name}", self.step)
         if self._key is None:
             return x
         out = x if self.in_place else self.buffer("y", x.shape)

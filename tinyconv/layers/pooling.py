@@ -32,6 +32,7 @@ class Pooling2D(Layer):
     """
 
     input_rank = 3
+    only_launches = True
 
     def __init__(
         self, pool_size: int | Sequence[int] = (2, 2), strides: int | Sequence[int] | None = None,
@@ -123,6 +124,7 @@ class GlobalAveragePooling2D(Layer):
     """y[c] = the mean of channel c over the whole image: (height, width, channels) → (channels,)."""
 
     input_rank = 3
+    only_launches = True
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(height, width, channels) → (channels,)."""

@@ -13,6 +13,7 @@ class InputLayer(Layer):
     """Says the shape of a model's inputs; `Sequential` takes it as its first layer and does not list it."""
 
     may_return_input = True
+    only_launches = True
 
     def __init__(self, shape: Shape, *, name: str | None = None) -> None:
         super().__init__(name=name, input_shape=shape)
@@ -42,6 +43,7 @@ class Reshape(Layer):
     """
 
     may_return_input = True
+    only_launches = True
 
     def __init__(
         self, target_shape: Sequence[int], *, name: str | None = None, input_shape: Shape | None = None

@@ -32,7 +32,7 @@ def take(
     Metrics that are functions of the caller's are left out: a file holds no code.
     Raises StateError when the model has no weights yet.
     """
-    tensors = {f"weights/{parameter.name}": parameter.value for parameter in model.weights}
+    tensors = {f"weights/{parameter.name}": parameter.numpy() for parameter in model.weights}
     document: Document = {
         "format": "tinyconv",
         "version": VERSION,
@@ -48,7 +48,8 @@ def take(
             "loss": losses.serialize(model.loss),
             "metrics": [metric.name for metric in model.metrics if metric.name in metrics.FUNCTIONS],
         }
-        tensors |= {f"optimizer/{name}": state for name, state in model.optimizer.state_tensors().items()}
+        device = model.backend.device
+        tensors |= {f"optimizer/{name}": device.numpy(one) for name, one in model.optimizer.state_tensors().items()}
     document["extra"] = _without_arrays(dict(extra or {}), tensors)
     return document, tensors
 
@@ -104,7 +105,7 @@ def set_weights(model: Sequential, document: Document, tensors: Tensors, where: 
     if len(mine) != len(names):
         raise ModelFileError(f"{where} is of another model: it has {len(names)} weights, and {model.name} {len(mine)}.")
     for parameter, name in zip(mine, names, strict=True):
-        parameter.value[...] = tensors[f"weights/{name}"]
+        parameter.set(tensors[f"weights/{name}"])
 
 
 def _restore(document: Document, tensors: Tensors, backend: str | None) -> Sequential:
@@ -112,7 +113,7 @@ def _restore(document: Document, tensors: Tensors, backend: str | None) -> Seque
     _check_shapes(config["layers"], tuple(config["input_shape"]), tensors)
     model = Sequential.from_config(config | {"backend": backend or _usable(config["backend"])})
     for parameter in model.weights:
-        parameter.value[...] = tensors[f"weights/{parameter.name}"]
+        parameter.set(tensors[f"weights/{parameter.name}"])
     if document["compile"] is not None:
         model.compile(**document["compile"])
         state = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer/")}

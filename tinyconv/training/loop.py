@@ -6,7 +6,7 @@ run goes on as if it had never stopped.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -16,23 +16,21 @@ import numpy as np
 from tinyconv import random
 from tinyconv.callbacks import Callback, CallbackList, Logs
 from tinyconv.checks import whole_number
-from tinyconv.errors import ArgumentError, ShapeError, StateError
-from tinyconv.kernels.contract import PhiloxKey
+from tinyconv.errors import ArgumentError, StateError
 from tinyconv.kernels.workspace import CAP_BYTES
 from tinyconv.schedules import Schedule
 
 from .data import Gatherer, check_images, check_labels, split
 from .history import History, RunningMeans
 from .interrupt import WholeStep
-from .progress import numbers, reporter, verbosity
-from .snapshot import Snapshot
+from .progress import ProgressBar, numbers, reporter, verbosity
+from .steps import Augmentation, steps_for
 
 if TYPE_CHECKING:
     from tinyconv.models import Sequential
     from tinyconv.optimizers import Optimizer
 
 Array = np.ndarray[Any, Any]
-Augmentation = Callable[[Array, PhiloxKey], Array]
 
 BATCH_SIZE = 32  # of fit, as in Keras
 
@@ -69,42 +67,33 @@ def fit(
     else:
         validation = _prepare(model, *_pair(validation_data), "validation x", "validation y")
 
-    images, labels = Gatherer(x, batch_size, model.dtype), Gatherer(y, batch_size, y.dtype)
     steps = -(-len(x) // batch_size)
-    optimizer, means, history, whole_step = model.optimizer, RunningMeans(model.metrics_names), History(), WholeStep()
+    optimizer, history, whole_step = model.optimizer, History(), WholeStep()
+    names = model.metrics_names
     model.history, model.stop_training = history, False
     params = {
         "epochs": epochs, "initial_epoch": initial_epoch, "steps": steps, "batch_size": batch_size, "samples": len(x),
-        "metrics": [*means.names, *(f"val_{name}" for name in means.names if validation)],
+        "metrics": [*names, *(f"val_{name}" for name in names if validation)],
     }
     watchers = CallbackList([*watching, history, reporting], model, params)
     watchers.on_train_begin()
-    snapshot = Snapshot(model)
     try:
         # NumPy's warnings of overflow would come before the sentence that the snapshot's check has for it.
         with _scheduled(optimizer, steps * (epochs - initial_epoch)), np.errstate(over="ignore", invalid="ignore"):
+            run = steps_for(model, x, y, batch_size, augment, watching, live=isinstance(reporting, ProgressBar))
             for epoch in range(initial_epoch, epochs):
                 watchers.on_epoch_begin(epoch)
-                means.reset()
-                order = _order(model, len(x), shuffle)
+                run.begin(epoch, _order(model, len(x), shuffle))
                 for step in range(steps):
-                    rows = order[step * batch_size : (step + 1) * batch_size]
                     watchers.on_train_batch_begin(step)
                     with whole_step:
-                        x_batch, y_batch = images.gather(rows), labels.gather(rows)
-                        if augment is not None:
-                            key = random.key(model.seed, "augment", optimizer.iterations)
-                            x_batch[...] = _same_shape(augment(x_batch, key), x_batch.shape)
-                        values = model.loss_and_gradients(x_batch, y_batch)  # forward, loss, backward
-                        snapshot.check(values[0], epoch, step)
-                        optimizer.apply_gradients()  # update
-                    means.add(values, len(rows))
-                    watchers.on_train_batch_end(step, means.logs())
+                        run.run(step)
+                    if run.tells():
+                        watchers.on_train_batch_end(step, run.logs())
                     if model.stop_training:
                         break
-                snapshot.check_weights(epoch)
+                logs = run.end()
                 model.epochs_seen += 1
-                logs = means.logs()
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in _evaluate(model, *validation, batch_size).items()}
                 if isinstance(optimizer.learning_rate, Schedule):
@@ -210,9 +199,3 @@ def _pair(validation_data: Any) -> tuple[Any, Any]:
     if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
         raise ArgumentError("validation_data must be a pair: images and their labels, (x, y).")
     return validation_data[0], validation_data[1]
-
-
-def _same_shape(changed: Any, shape: tuple[int, ...]) -> Any:
-    if np.shape(changed) != shape:
-        raise ShapeError(f"augment made {np.shape(changed)} of a batch of shape {shape}: it must keep the shape.")
-    return changed

@@ -25,23 +25,23 @@ class Snapshot:
     def __init__(self, model: "Sequential") -> None:
         self._model = model
         self._parameters = [parameter.value for layer in model.layers for parameter in layer.parameters]
-        self._values = [np.empty_like(value) for value in self._parameters]
-        self._state = {name: np.empty_like(tensor) for name, tensor in model.optimizer.state_tensors().items()}
+        self._values = [value.copy() for value in self._parameters]
+        self._state = {name: tensor.copy() for name, tensor in model.optimizer.state_tensors().items()}
         self._iterations = 0
         self.take()
 
     def take(self) -> None:
         """Remember the present state."""
         for kept, value in zip(self._values, self._parameters, strict=True):
-            np.copyto(kept, value)
+            kept[...] = value
         for name, tensor in self._model.optimizer.state_tensors().items():
-            np.copyto(self._state[name], tensor)
+            self._state[name][...] = tensor
         self._iterations = self._model.optimizer.iterations
 
     def restore(self) -> None:
         """Go back to the remembered state."""
         for kept, value in zip(self._values, self._parameters, strict=True):
-            np.copyto(value, kept)
+            value[...] = kept
         self._model.optimizer.load_state_tensors(self._state)
         self._model.optimizer.iterations = self._iterations
 
@@ -52,6 +52,11 @@ class Snapshot:
                 self.take()
             return
         self._give_up(f"The loss became {loss} in step {step + 1} of epoch {epoch + 1}")
+
+    def check_epoch(self, loss: float, epoch: int) -> None:
+        """Accept the mean loss of an epoch so far, or go back and raise DivergedError."""
+        if not math.isfinite(loss):
+            self._give_up(f"The loss became {loss} in epoch {epoch + 1}")
 
     def check_weights(self, epoch: int) -> None:
         """After an epoch: accept the weights, or go back and raise DivergedError; no later loss would tell."""

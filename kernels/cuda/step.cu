@@ -1,0 +1,62 @@
+// What a step of training does besides the operations: look up its numbers, keep count; two lines of layers' arithmetic.
+//
+// `clock` holds what a captured graph cannot be told when it is repeated:
+//     clock[0]  how many examples of this epoch are done     clock[1]  how many steps of it
+//     clock[2]  how many steps of training in all
+#include "device.cuh"
+
+// numbers = this step's row of `table` (steps, columns); step = the number of the step, for random numbers.
+extern "C" __global__ void begin(const long long* clock, const double* table, int columns, double* numbers, unsigned* step)
+{
+    for (int i = 0; i < columns; i++)
+        numbers[i] = table[clock[1] * columns + i];
+    step[0] = static_cast<unsigned>(clock[2]);
+}
+
+// Add a batch's losses to totals[0] and its right predictions to totals[1], always in the same order, and move the clock.
+//
+// `logits` is (n, classes); the first highest one, or the first NaN, is the prediction, and for one class a positive one.
+// `classes_of` has the right class of every example, or is null where nobody wants to know.  One block.
+extern "C" __global__ void __launch_bounds__(256) finish(
+    const T* losses, const T* logits, const int* classes_of, const int* order, long long n, int classes, double* totals,
+    long long* clock)
+{
+    double loss = 0, right = 0;
+    for (long long i = threadIdx.x; i < n; i += 256) {
+        loss += losses[i];
+        if (classes_of) {
+            const T* row = logits + i * classes;
+            int best = 0;
+            if (classes == 1)
+                best = row[0] > T(0);
+            else
+                for (int k = 1; k < classes; k++)
+                    if (!(row[best] != row[best]) && !(row[k] <= row[best]))
+                        best = k;
+            right += best == classes_of[order[clock[0] + i]];
+        }
+    }
+    loss = block_sum<256>(loss);
+    right = block_sum<256>(right);  // its barriers also keep the clock as it is until all have read it
+    if (threadIdx.x == 0) {
+        totals[0] += loss;
+        totals[1] += right;
+        clock[0] += n;
+        clock[1] += 1;
+        clock[2] += 1;
+    }
+}
+
+extern "C" __global__ void affine(const T* x, T* y, long long n, T scale, T offset)
+{
+    const long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < n)
+        y[i] = x[i] * scale + offset;
+}
+
+extern "C" __global__ void follow(T* average, const T* value, long long n, T momentum, T rest)
+{
+    const long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < n)
+        average[i] = momentum * average[i] + rest * value[i];
+}

@@ -1,0 +1,281 @@
+"""backend="cupy" as a whole, its kernels compiled for the processor: the same training as with NumPy."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tinyconv import backends, callbacks, devices, optimizers, schedules
+from tinyconv.errors import DivergedError
+from tinyconv.kernels.cuda import host
+from tinyconv.layers import (
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    Layer,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+)
+from tinyconv.models import Sequential, load_model
+from tinyconv.training.steps import GraphedSteps, PythonSteps, steps_for
+
+pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
+
+SHAPE = (10, 9, 1)
+CLASSES = 4
+
+
+@pytest.fixture(autouse=True)
+def on_host() -> Iterator[None]:
+    with backends.cuda_on_host():
+        yield
+
+
+def data(n: int = 70, dtype: str = "uint8", classes: int = CLASSES) -> tuple[Any, Any]:
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 256, (n, *SHAPE), np.uint8)
+    y = generator.integers(0, classes, n)
+    for i, label in enumerate(y):
+        x[i, 2 * label : 2 * label + 3] //= 4  # something to learn
+    return x if dtype == "uint8" else (x / 255).astype(dtype), y
+
+
+def course_net() -> list[Layer]:
+    return [
+        Rescaling(1 / 255), Conv2D(4, 3, activation="relu"), Conv2D(6, 3, activation="relu"), MaxPooling2D(),
+        Dropout(0.25), Flatten(), Dense(16, activation="relu"), Dropout(0.5), Dense(CLASSES, activation="softmax"),
+    ]
+
+
+NETS: dict[str, Callable[[], list[Layer]]] = {
+    "course": course_net,
+    "pooled": lambda: [
+        Rescaling(1 / 255, offset=-0.5), Conv2D(5, (2, 3), padding="same", activation="relu"),
+        MaxPooling2D(2, padding="same"), Conv2D(4, 2, use_bias=False), ReLU(), MaxPooling2D((2, 1)), Flatten(),
+        Dense(CLASSES), Activation("softmax"),
+    ],
+    "normalised": lambda: [
+        Rescaling(1 / 255), Conv2D(4, 3, strides=2), BatchNormalization(momentum=0.5), Activation("tanh"),
+        AveragePooling2D(2), GlobalAveragePooling2D(), Dense(8, activation="sigmoid"),
+        Dense(CLASSES, activation="softmax"),
+    ],
+}
+
+
+def build(
+    rows: list[Layer], backend: str = "cupy", optimizer: Any = "adam", loss: Any = None, **options: Any
+) -> Sequential:
+    model = Sequential(rows, backend=backend, seed=3, **options)
+    model.build(SHAPE)
+    model.compile(optimizer, loss or "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def fit(model: Sequential, x: Any, y: Any, **options: Any) -> Any:
+    return model.fit(x, y, **{"batch_size": 16, "epochs": 3, "verbose": 0} | options).history
+
+
+def test_the_backend_runs_on_the_host_only_inside_of_the_context() -> None:
+    assert isinstance(backends.get("cupy").device, devices.CudaOnHost)
+    assert backends.get("numpy").device is devices.HOST
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "study"])
+def test_training_is_the_same_as_with_numpy(net: str, fuse: bool) -> None:
+    x, y = data()
+    here, there = build(NETS[net](), fuse=fuse), build(NETS[net](), "numpy", fuse=fuse)
+    for batch in range(6):
+        rows = slice(10 * batch, 10 * batch + 10)
+        assert_allclose(here.train_on_batch(x[rows], y[rows]), there.train_on_batch(x[rows], y[rows]), rtol=1e-4)
+    for mine, theirs in zip(here.get_weights(), there.get_weights(), strict=True):
+        assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
+    assert_allclose(here.predict(x), there.predict(x), rtol=1e-3, atol=1e-4)
+
+
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "adam": lambda: optimizers.Adam(schedules.OneCycle(0.01, total_steps=15)),
+    "adamw": lambda: optimizers.AdamW(0.01),
+    "sgd": lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_graphs_change_no_number(optimizer: str) -> None:
+    x, y = data()
+    graphed, python, numpy = (
+        build(course_net(), backend, OPTIMIZERS[optimizer]()) for backend in ("cupy", "cupy", "numpy")
+    )
+    assert isinstance(steps_for(graphed, x, y, 16, None, [], live=False), GraphedSteps)
+    a, b, c = fit(graphed, x, y), fit(python, x, y, callbacks=Watching()), fit(numpy, x, y)
+    for name in a:
+        assert_allclose(a[name], b[name], rtol=1e-6, err_msg=name)
+        assert_allclose(a[name], c[name], rtol=1e-3, err_msg=name)
+    for mine, theirs in zip(graphed.get_weights(), python.get_weights(), strict=True):
+        assert_array_equal(mine, theirs)
+    assert graphed.optimizer.iterations == 15
+    assert graphed.evaluate(x, y, verbose=0) == python.evaluate(x, y, verbose=0)
+
+
+class Watching(callbacks.Callback):
+    """Wants to see each step, which no graph shows."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def on_train_batch_end(self, batch: int, logs: callbacks.Logs) -> None:
+        self.batches.append(batch)
+
+
+def test_a_callback_that_watches_steps_sees_each() -> None:
+    x, y = data()
+    watching = Watching()
+    fit(build(course_net()), x, y, callbacks=watching, epochs=2)
+    assert watching.batches == [0, 1, 2, 3, 4] * 2
+
+
+def test_two_runs_have_the_same_bits() -> None:
+    x, y = data()
+    one, other = build(course_net()), build(course_net())
+    assert fit(one, x, y) == fit(other, x, y)
+    for mine, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_data_and_labels_of_every_kind(dtype: str) -> None:
+    x, y = data(40, dtype)
+    rows = course_net()[1:]
+    for labels in (y, y.reshape(-1, 1), np.eye(CLASSES)[y]):
+        a = fit(build(copy.deepcopy(rows), dtype=dtype), x, labels)
+        b = fit(build(copy.deepcopy(rows), "numpy", dtype=dtype), x, labels)
+        assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+        assert_allclose(a["accuracy"], b["accuracy"])
+
+
+def test_two_classes() -> None:
+    x, y = data(40, classes=2)
+    rows = [*course_net()[:-1], Dense(1, activation="sigmoid")]
+    a = fit(build(copy.deepcopy(rows), loss="binary_crossentropy"), x, y)
+    b = fit(build(copy.deepcopy(rows), "numpy", loss="binary_crossentropy"), x, y)
+    assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+    assert_allclose(a["accuracy"], b["accuracy"])
+
+
+def test_what_no_graph_can_do_is_done_step_by_step() -> None:
+    x, y = data(40)
+    clipping = build(course_net(), optimizer=optimizers.Adam(clipnorm=1.0))
+    penalised = build([Flatten(), Dense(CLASSES, activation="softmax", kernel_regularizer="l2")])
+    squares = build([Flatten(), Dense(CLASSES)], loss="mse")
+    study = build(course_net(), fuse=False)
+    for model in (clipping, penalised, squares, study):
+        assert isinstance(steps_for(model, x, y, 16, None, [], live=False), PythonSteps)
+    labels = np.eye(CLASSES)[y]
+    for model in (clipping, penalised, squares):
+        other = Sequential.from_config(model.get_config() | {"backend": "numpy"})
+        other.compile(copy.deepcopy(model.optimizer), model.loss, metrics=["accuracy"])
+        other.set_weights(model.get_weights())
+        assert_allclose(fit(model, x, labels)["loss"], fit(other, x, labels)["loss"], rtol=1e-3)
+
+
+def test_the_same_images_augmented() -> None:
+    x, y = data(40, "float32")
+
+    def mirrored(batch: Any, key: Any) -> Any:
+        return batch[:, :, ::-1]
+
+    a = fit(build(course_net()[1:]), x, y, augment=mirrored)
+    b = fit(build(course_net()[1:], "numpy"), x, y, augment=mirrored)
+    assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+
+
+def test_a_bigger_batch_in_between_does_not_disturb_the_graphs() -> None:
+    x, y = data()
+    one, other = build(course_net()), build(course_net())
+    a = fit(one, x[:40], y[:40], validation_data=(x, y), batch_size=8)
+    b = fit(other, x[:40], y[:40], callbacks=Predicting(x), batch_size=8)
+    assert a["loss"] == b["loss"]
+
+
+class Predicting(callbacks.Callback):
+    """Makes the plan's memory grow after each epoch."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def on_epoch_end(self, epoch: int, logs: callbacks.Logs) -> None:
+        self.model.predict(np.concatenate([self.x] * (epoch + 1)), batch_size=10000)
+
+
+def test_a_rate_that_callbacks_change_reaches_the_graph() -> None:
+    x, y = data(40)
+    stopped = build(course_net())
+    fit(stopped, x, y)
+    before = stopped.get_weights()
+    fit(stopped, x, y, callbacks=callbacks.LearningRateScheduler(lambda epoch, rate: 0.0))
+    for mine, theirs in zip(before, stopped.get_weights(), strict=True):
+        assert_array_equal(mine, theirs)
+
+
+def test_a_diverging_training_goes_back_to_the_epochs_start() -> None:
+    x, y = data(40)
+    model = build(course_net(), optimizer=optimizers.SGD(0.01))
+    fit(model, x, y)
+    before, iterations = model.get_weights(), model.optimizer.iterations
+    model.optimizer.learning_rate = 1e30
+    with pytest.raises(DivergedError, match="in epoch 1: training has diverged"):
+        fit(model, x, y)
+    for mine, theirs in zip(before, model.get_weights(), strict=True):
+        assert_array_equal(mine, theirs)
+    assert model.optimizer.iterations == iterations
+
+
+def test_layers_of_the_plan_can_be_frozen_between_epochs() -> None:
+    x, y = data(40)
+    model = build(course_net())
+    fit(model, x, y)
+    kept = model.layers[1].get_weights()
+    model.layers[1].trainable = False
+    fit(model, x, y)
+    assert_array_equal(model.layers[1].get_weights()[0], kept[0])
+
+
+def test_saved_models_continue_on_any_backend(tmp_path: Any) -> None:
+    x, y = data(40)
+    model = build(course_net())
+    fit(model, x, y)
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    again, numpy = load_model(path), load_model(path, backend="numpy")
+    assert again.backend.name == "cupy"
+    a, b, c = (fit(one, x, y, epochs=2)["loss"] for one in (model, again, numpy))
+    assert a == b
+    assert_allclose(a, c, rtol=1e-3)
+
+
+def test_copies_train_alike() -> None:
+    x, y = data(40)
+    model = build(course_net())
+    fit(model, x, y)
+    twin = copy.deepcopy(model)
+    assert fit(model, x, y)["loss"] == fit(twin, x, y)["loss"]
+
+
+def test_study_mode_keeps_outputs_and_the_gradient_of_the_inputs() -> None:
+    x, _ = data(5)
+    here, there = build(course_net(), fuse=False), build(course_net(), "numpy", fuse=False)
+    y = here.forward(x)
+    assert_allclose(y, there.forward(x), rtol=1e-5)
+    for mine, theirs in zip(here.layers, there.layers, strict=True):
+        assert_allclose(mine.output, theirs.output, rtol=1e-4, atol=1e-6)
+    dy = np.random.default_rng(1).normal(size=y.shape)
+    assert_allclose(here.backward(dy), there.backward(dy), rtol=1e-3, atol=1e-7)

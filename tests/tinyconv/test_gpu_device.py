@@ -1,0 +1,401 @@
+"""How the cupy backend speaks to CuPy: with a CuPy made of NumPy, which refuses what a GPU would refuse.
+
+The real one cannot be had without a GPU.  This one has the functions that tinyconv calls, with CuPy's names and
+arguments; its kernels run on the host build.  Its arrays are no NumPy arrays and do not mix with them, and while a
+stream captures, nothing may be allocated, read or waited for.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tinyconv import backends, devices, gpu
+from tinyconv.errors import BackendError
+from tinyconv.kernels.cuda import host, step
+from tinyconv.kernels.cuda.problems import CompileError, CudaError
+from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Rescaling
+from tinyconv.models import Sequential, load_model
+
+pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
+
+
+class State:
+    """What the fake GPU is doing."""
+
+    capturing: list[Callable[[], None]] | None = None
+    launched = 0
+    most_bytes = 2**30
+
+    @classmethod
+    def must_not_capture(cls, what: str) -> None:
+        assert cls.capturing is None, f"{what} while a graph is captured"
+
+
+def unwrap(x: Any) -> Any:
+    if isinstance(x, tuple | list):
+        return type(x)(unwrap(one) for one in x)
+    if isinstance(x, np.ndarray) and x.ndim:
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+    return x._on_device if isinstance(x, FakeArray) else x
+
+
+class FakeArray:
+    """cupy.ndarray, as far as it goes."""
+
+    def __init__(self, values: np.ndarray[Any, Any]) -> None:
+        self._on_device = values
+        self.device = SimpleNamespace(id=0)
+
+    dtype = property(lambda self: self._on_device.dtype)
+    shape = property(lambda self: self._on_device.shape)
+    size = property(lambda self: self._on_device.size)
+    ndim = property(lambda self: self._on_device.ndim)
+    nbytes = property(lambda self: self._on_device.nbytes)
+    flags = property(lambda self: self._on_device.flags)
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        return self._on_device.__array_interface__
+
+    def __len__(self) -> int:
+        return len(self._on_device)
+
+    def __getitem__(self, place: Any) -> "FakeArray":
+        return FakeArray(self._on_device[unwrap(place)])
+
+    def __setitem__(self, place: Any, values: Any) -> None:
+        State.must_not_capture("assigned from Python")
+        self._on_device[unwrap(place)] = unwrap(values)
+
+    def reshape(self, *shape: Any) -> "FakeArray":
+        return FakeArray(self._on_device.reshape(*shape))
+
+    def copy(self) -> "FakeArray":
+        State.must_not_capture("allocated")
+        return FakeArray(self._on_device.copy())
+
+    def astype(self, dtype: Any, copy: bool = True) -> "FakeArray":
+        State.must_not_capture("allocated")
+        return FakeArray(self._on_device.astype(dtype))
+
+    def mean(self, dtype: Any = None) -> "FakeArray":
+        State.must_not_capture("allocated")
+        return FakeArray(np.asarray(self._on_device.mean(dtype=dtype)))
+
+    def all(self) -> "FakeArray":
+        return FakeArray(np.asarray(self._on_device.all()))
+
+    def __float__(self) -> float:
+        State.must_not_capture("waited")
+        return float(self._on_device)
+
+    def __bool__(self) -> bool:
+        State.must_not_capture("waited")
+        return bool(self._on_device)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        State.must_not_capture("a CuPy kernel, which the test does not record, ran")
+        if out is not None:
+            options["out"] = unwrap(out)
+        result = getattr(function, method)(*map(unwrap, inputs), **options)
+        return out[0] if out is not None else FakeArray(np.asarray(result))
+
+
+class FakeOutOfMemoryError(MemoryError):
+    pass
+
+
+class FakeCompileError(Exception):
+    pass
+
+
+def empty(shape: Any, dtype: Any = float) -> FakeArray:
+    State.must_not_capture("allocated")
+    values = np.empty(shape, dtype)
+    if values.nbytes > State.most_bytes:
+        raise FakeOutOfMemoryError(f"Out of memory allocating {values.nbytes:,} bytes.")
+    if values.dtype.kind == "f":
+        values.fill(np.nan)
+    return FakeArray(values)
+
+
+def zeros(shape: Any, dtype: Any = float) -> FakeArray:
+    result = empty(shape, dtype)
+    result._on_device.fill(0)
+    return result
+
+
+def asarray(x: Any) -> FakeArray:
+    if isinstance(x, FakeArray):
+        return x
+    result = empty(np.shape(x), np.asarray(x).dtype)
+    result._on_device[...] = x
+    return result
+
+
+def asnumpy(x: Any) -> Any:
+    State.must_not_capture("waited")
+    return x._on_device.copy()
+
+
+class FakeStream:
+    def __init__(self, non_blocking: bool = False) -> None:
+        assert non_blocking
+
+    def __enter__(self) -> "FakeStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin_capture(self) -> None:
+        State.must_not_capture("captured again")
+        State.capturing = []
+
+    def end_capture(self) -> Any:
+        launches, State.capturing = State.capturing, None
+        assert launches is not None
+
+        def launch() -> None:
+            for one in launches:
+                one()
+            State.launched += 1
+
+        return SimpleNamespace(launch=launch)
+
+
+class FakeModule:
+    """cupy.RawModule of a file that `compile_using_nvrtc` has "compiled" to its own text."""
+
+    def __init__(self, *, path: str) -> None:
+        self._path = Path(path)
+
+    def get_function(self, name: str) -> Any:
+        return FakeFunction(self._path, name)
+
+
+class FakeFunction:
+    max_dynamic_shared_size_bytes = 48 * 1024
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+
+    def __call__(self, grid: Any, block: Any, arguments: Any, *, shared_mem: int = 0) -> None:
+        assert shared_mem <= self.max_dynamic_shared_size_bytes
+        values = tuple(
+            None if isinstance(one, np.uint64) and one == 0 else one._on_device if isinstance(one, FakeArray) else one
+            for one in arguments
+        )
+
+        def run() -> None:
+            host.launch(self._path, self._name, (), grid, block, values, shared_mem)
+
+        if State.capturing is None:
+            run()
+        else:
+            State.capturing.append(run)
+
+
+def compile_using_nvrtc(text: str, options: Any, architecture: str, name: str) -> tuple[bytes, None]:
+    State.must_not_capture("compiled")
+    assert architecture == "90"
+    assert not any(option.startswith("-D") for option in options)  # they would change NVRTC's own headers
+    if "fails_to_compile" in text:
+        raise FakeCompileError(f'{name}(3): error: identifier "what" is undefined\n\n1 error detected\n')
+    return text.encode(), None
+
+
+def fake_cupy() -> ModuleType:
+    module: Any = ModuleType("cupy")
+    module.__spec__ = ModuleSpec("cupy", None)
+    module.__version__ = "14.0.0"
+    module.ndarray, module.RawModule = FakeArray, FakeModule
+    module.empty, module.zeros, module.asarray, module.asnumpy = empty, zeros, asarray, asnumpy
+    module.ascontiguousarray = lambda x: FakeArray(np.ascontiguousarray(x._on_device))
+    runtime = SimpleNamespace(
+        driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13020, getDeviceCount=lambda: 1, getDevice=lambda: 0,
+        memGetInfo=lambda: (2**30, 2**31),
+    )
+    module.cuda = SimpleNamespace(
+        runtime=runtime, Stream=FakeStream, driver=SimpleNamespace(CUDADriverError=FakeCompileError),
+        Device=lambda device=0: SimpleNamespace(compute_capability="90"),
+        compiler=SimpleNamespace(compile_using_nvrtc=compile_using_nvrtc, CompileException=FakeCompileError),
+        get_current_stream=lambda: SimpleNamespace(synchronize=lambda: State.must_not_capture("waited")),
+    )
+    module.get_default_memory_pool = lambda: SimpleNamespace(
+        used_bytes=lambda: 2**20, free_bytes=lambda: 2**21, free_all_blocks=lambda: None
+    )
+    return module
+
+
+@pytest.fixture(autouse=True)
+def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    module = fake_cupy()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    nvrtc = SimpleNamespace(getVersion=lambda: (13, 0))
+    monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs.nvrtc", nvrtc)  # type: ignore[misc]  # as good as a module
+    monkeypatch.delitem(sys.modules, "tinyconv.kernels.cuda.gpu", raising=False)
+    monkeypatch.setattr(gpu, "cupy_wheels", lambda: ["cupy-cuda13x"])
+    monkeypatch.setattr(State, "capturing", None)
+    monkeypatch.setattr(State, "launched", 0)
+    backends._get.cache_clear()
+    import tinyconv.kernels.cuda.gpu as launching  # anew, with this CuPy
+
+    def file(stem: str, suffix: str, made_of: Any, make: Callable[[], bytes]) -> Path:
+        path = tmp_path / f"{stem}-{abs(hash(tuple(made_of)))}{suffix}"
+        path.write_bytes(make())
+        return path
+
+    monkeypatch.setattr(launching, "cached", SimpleNamespace(file=file))
+    yield module
+    backends._get.cache_clear()
+    sys.modules.pop("tinyconv.kernels.cuda.gpu", None)
+
+
+def net() -> Sequential:
+    model = Sequential(
+        [
+            Rescaling(1 / 255), BatchNormalization(), Conv2D(4, 3, activation="relu"), MaxPooling2D(), Dropout(0.25),
+            Flatten(), Dense(8, activation="relu"), Dense(3, activation="softmax"),
+        ],
+        backend="cupy", seed=1,
+    )
+    model.build((8, 7, 1))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def data() -> tuple[Any, Any]:
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, (30, 8, 7, 1), np.uint8), generator.integers(0, 3, 30)
+
+
+def twin(model: Sequential) -> Sequential:
+    other = Sequential.from_config(model.get_config() | {"backend": "numpy"})
+    other.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    other.set_weights(model.get_weights())
+    return other
+
+
+def test_training_on_a_gpu_is_the_same_as_with_numpy(tmp_path: Path) -> None:
+    x, y = data()
+    model = net()
+    assert isinstance(model.backend.device, devices.Gpu)
+    assert isinstance(model.layers[1].parameters[0].value, FakeArray)
+    other = twin(model)
+    options: dict[str, Any] = {"batch_size": 8, "epochs": 3, "verbose": 0, "validation_data": (x, y)}
+    mine, theirs = model.fit(x, y, **options).history, other.fit(x, y, **options).history
+    assert State.launched == 3 * 4 - 2  # each of the two sizes of batches runs once before it is captured
+    for name in mine:
+        assert_allclose(mine[name], theirs[name], rtol=2e-3, err_msg=name)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        assert isinstance(a, np.ndarray)
+        assert_allclose(a, b, rtol=1e-2, atol=1e-4)
+    assert_allclose(model.predict(x), other.predict(x), atol=1e-3)
+    model.save(tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert_array_equal(again.predict(x), model.predict(x))
+    assert again.fit(x, y, batch_size=8, verbose=0).history == model.fit(x, y, batch_size=8, verbose=0).history
+
+
+def test_steps_one_by_one_and_study_mode() -> None:
+    x, y = data()
+    model = net()
+    other = twin(model)
+    for study in (False, True):
+        model.fuse = other.fuse = not study
+        assert_allclose(model.train_on_batch(x, y), other.train_on_batch(x, y), rtol=1e-3)
+    assert_allclose(model.evaluate(x, y, verbose=0), other.evaluate(x, y, verbose=0), rtol=1e-3)
+    assert isinstance(model.layers[0].output, np.ndarray)
+    dy = np.ones((30, 3), np.float32)
+    assert_allclose(model.forward(x, training=True), other.forward(x, training=True), atol=1e-3)
+    assert_allclose(model.backward(dy), other.backward(dy), atol=1e-4)
+
+
+def test_arrays_on_two_devices_are_refused() -> None:
+    model, here = net(), np.ones(4, np.float32)
+    there = asarray(here)
+    with pytest.raises(ValueError, match=r"out is a numpy array, but the input is a"):
+        model.backend.relu.forward(there, out=here)
+    with pytest.raises(ValueError, match=r"parameter 2 is numpy.ndarray, but the other arrays are on the GPU"):
+        step.affine(there, 1.0, 0.0, out=here)
+    with pytest.raises(ValueError, match=r"parameter 2 is an array of float32, but got .*FakeArray"):
+        step.affine(here, 1.0, 0.0, out=there)
+
+
+def test_a_kernel_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
+    from tinyconv.kernels.cuda.launcher import Source
+
+    path = tmp_path / "wrong.cu"
+    path.write_text('extern "C" __global__ void fails_to_compile(float* x) {}\n', encoding="utf-8")
+    with pytest.raises(CompileError, match=r'wrong.cu does not compile: wrong.cu\(3\): error: identifier "what"'):
+        Source(path).launch("fails_to_compile", 1, 1, asarray(np.ones(1, np.float32)))
+
+
+def test_a_missing_nvrtc_is_told_when_compiling(tmp_path: Path, cupy: Any) -> None:
+    from tinyconv.kernels.cuda.launcher import Source
+
+    def missing(*_: Any) -> None:
+        raise RuntimeError("CuPy failed to load libnvrtc.so.13")
+
+    cupy.cuda.compiler.compile_using_nvrtc = missing
+    path = tmp_path / "fine.cu"
+    path.write_text('extern "C" __global__ void fine(float* x) {}\n', encoding="utf-8")
+    with pytest.raises(CudaError, match=r"NVRTC.*libnvrtc.so.13.*pip install"):
+        Source(path).launch("fine", 1, 1, asarray(np.ones(1, np.float32)))
+
+
+def raising(message: str) -> Callable[[], Any]:
+    def function() -> Any:
+        raise RuntimeError(message)
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda c, m: m.setattr(gpu, "cupy_wheels", lambda: ["cupy-cuda12x", "cupy-cuda13x"]), "installed together"),
+        (lambda c, m: setattr(c.cuda.runtime, "driverGetVersion", lambda: 0), "There is no NVIDIA driver"),
+        (
+            lambda c, m: setattr(c.cuda.runtime, "driverGetVersion", lambda: 12040),
+            r"driver knows CUDA 12.4, but CuPy was made for CUDA 13.2: update .*tinyconv\[cuda12\]",
+        ),
+        (lambda c, m: setattr(c.cuda.runtime, "getDeviceCount", lambda: 0), "has no NVIDIA GPU"),
+        (
+            lambda c, m: setattr(c.cuda.runtime, "getDeviceCount", raising("cudaErrorNoDevice: none is detected")),
+            "has no NVIDIA GPU",
+        ),
+        (
+            lambda c, m: setattr(c.cuda.runtime, "memGetInfo", raising("cudaErrorDevicesUnavailable: busy")),
+            "taken by another process",
+        ),
+        (lambda c, m: setattr(c.cuda.runtime, "memGetInfo", raising("cudaErrorECCUncorrectable")), "no usable GPU"),
+        (
+            lambda c, m: setattr(sys.modules["cupy_backends.cuda.libs.nvrtc"], "getVersion", raising("libnvrtc.so.13")),
+            "NVRTC, which compiles CUDA kernels, cannot be loaded",
+        ),
+    ],
+)
+def test_what_is_missing_is_one_sentence(
+    break_it: Callable[[Any, Any], None], sentence: str, cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_it(cupy, monkeypatch)
+    with pytest.raises(BackendError, match=sentence):
+        net()
+
+
+def test_no_cupy_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
+    with pytest.raises(BackendError, match=r'needs CuPy, which is not installed: pip install "tinyconv\[cuda13\]"'):
+        net()

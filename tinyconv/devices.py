@@ -1,0 +1,147 @@
+"""Where a backend keeps its arrays: in the memory of the processor, or in that of a GPU.
+
+    x = device.asarray(batch)        a NumPy array on the device
+    device.numpy(y)                  and back
+
+A network's arithmetic is the backend's operations; a device adds memory, and the little arithmetic that layers do
+besides.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tinyconv.kernels.workspace import Workspace
+
+Array = Any  # a NumPy array, or a CuPy array on a GPU
+Shape = tuple[int, ...]
+
+ALIGNMENT = 64  # bytes: a cache line
+
+
+class Device:
+    """The processor and its memory."""
+
+    captures = False  # whether a step of training can be captured as a graph, see `kernels.cuda.graphs`
+
+    def empty(self, shape: Shape, dtype: Any) -> Array:
+        """A new array, not initialised."""
+        return np.empty(shape, dtype)
+
+    def zeros(self, size: int, dtype: Any) -> Array:
+        """A new array (size,) of zeros that starts at a multiple of `ALIGNMENT` bytes."""
+        dtype = np.dtype(dtype)
+        memory = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + size * dtype.itemsize].view(dtype)
+
+    def workspace(self) -> Workspace:
+        """Memory for a plan."""
+        return Workspace()
+
+    def asarray(self, x: Any) -> Array:
+        """`x` on this device: itself if it is there, else a copy."""
+        return np.asarray(x)
+
+    def convert(self, x: np.ndarray[Any, Any], out: Array) -> Array:
+        """`x` in the dtype of `out`, which is on this device and is returned."""
+        np.copyto(out, x, casting="unsafe")
+        return out
+
+    def numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """`x` as a NumPy array: itself if it is one, else a copy."""
+        return np.asarray(x)
+
+    def synchronize(self) -> None:
+        """Wait until everything that was started is done."""
+
+    def memory(self) -> str:
+        """How much memory is used, for people; empty where nobody counts."""
+        return ""
+
+    def affine(self, x: Array, scale: float, offset: float, out: Array) -> Array:
+        """out = x · scale + offset."""
+        y = np.multiply(x, scale, out=out)
+        y += offset
+        return y
+
+    def follow(self, average: Array, value: Array, momentum: float) -> None:
+        """average ← momentum · average + (1 - momentum) · value, in place."""
+        average *= momentum
+        average += (1 - momentum) * value
+
+
+class CudaOnHost(Device):
+    """CUDA kernels compiled for the processor, on NumPy arrays: for tests, which so run all of the cupy backend."""
+
+    captures = True
+
+    def affine(self, x: Array, scale: float, offset: float, out: Array) -> Array:
+        """out = x · scale + offset."""
+        from tinyconv.kernels.cuda import step
+
+        return step.affine(x, scale, offset, out)
+
+    def follow(self, average: Array, value: Array, momentum: float) -> None:
+        """average ← momentum · average + (1 - momentum) · value, in place."""
+        from tinyconv.kernels.cuda import step
+
+        step.follow(average, value, momentum)
+
+
+class Gpu(CudaOnHost):
+    """An NVIDIA GPU: CuPy's current one."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self._cupy: Any = cupy
+
+    def empty(self, shape: Shape, dtype: Any) -> Array:
+        """A new array, not initialised."""
+        return self._cupy.empty(shape, dtype)
+
+    def zeros(self, size: int, dtype: Any) -> Array:
+        """A new array (size,) of zeros; CuPy aligns all memory to 512 bytes."""
+        return self._cupy.zeros(size, dtype)
+
+    def workspace(self) -> Workspace:
+        """Memory for a plan."""
+        from tinyconv.kernels.cuda.arrays import DeviceWorkspace
+
+        return DeviceWorkspace()
+
+    def asarray(self, x: Any) -> Array:
+        """`x` on this device: itself if it is there, else a copy."""
+        return self._cupy.asarray(x)
+
+    def convert(self, x: np.ndarray[Any, Any], out: Array) -> Array:
+        """`x` in the dtype of `out`, which is on this device and is returned; it travels in its own dtype."""
+        out[...] = self._cupy.asarray(x)
+        return out
+
+    def numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """`x` as a NumPy array: itself if it is one, else a copy; waits until `x` is there."""
+        return self._cupy.asnumpy(x) if isinstance(x, self._cupy.ndarray) else np.asarray(x)
+
+    def synchronize(self) -> None:
+        """Wait until everything that was started is done."""
+        self._cupy.cuda.get_current_stream().synchronize()
+
+    def memory(self) -> str:
+        """How much memory is used, for people, and what CuPy's pool keeps for later."""
+        from tinyconv.summary import readable
+
+        pool = self._cupy.get_default_memory_pool()
+        free, total = self._cupy.cuda.runtime.memGetInfo()
+        return (
+            f"{readable(pool.used_bytes())} in use and {readable(pool.free_bytes())} pooled by this program, "
+            f"{readable(free)} of {readable(total)} free on the GPU"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: there is nothing to keep."""
+        return Gpu, ()
+
+
+HOST = Device()

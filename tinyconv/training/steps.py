@@ -1,0 +1,222 @@
+"""The steps of an epoch: one after the other from Python, or as a captured graph that the GPU repeats.
+
+Both give the same training: the same batches, masks and learning rates.  A graph is told nothing when it is repeated:
+what changes from step to step is kept on the device (see `kernels.cuda.step`), and nobody waits for the GPU before the
+epoch is over, or the progress bar wants to be drawn again.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from tinyconv import metrics, random
+from tinyconv.callbacks import Callback, Logs
+from tinyconv.errors import ShapeError
+from tinyconv.kernels.contract import PhiloxKey
+
+from .data import Gatherer
+from .history import RunningMeans
+from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from tinyconv.models import Sequential
+
+Array = np.ndarray[Any, Any]
+Augmentation = Callable[[Array, PhiloxKey], Array]
+
+SECONDS_BETWEEN_READINGS = 0.1  # of the loss, while a bar is watched
+
+
+class Steps(Protocol):
+    """Takes the steps of one epoch after the other."""
+
+    def begin(self, epoch: int, order: Array) -> None:
+        """Get ready for an epoch that visits the examples in `order`."""
+
+    def run(self, step: int) -> None:
+        """Take one step; raises DivergedError, with the last good weights, if the loss turns out bad."""
+
+    def tells(self) -> bool:
+        """Whether the means may be asked for after this step."""
+
+    def logs(self) -> Logs:
+        """The means of the epoch so far."""
+
+    def end(self) -> Logs:
+        """The means of the epoch; raises DivergedError if weights are infinite or NaN."""
+
+
+def steps_for(
+    model: "Sequential", x: Array, y: Array, batch_size: int, augment: Augmentation | None,
+    callbacks: Iterable[Callback], *, live: bool,
+) -> Steps:
+    """Graphs, where the backend, the model and the data allow it and no callback wants to see each step; else Python.
+
+    `live` says whether the user watches a progress bar.
+    """
+    unseen = augment is None and not any(map(_watches_steps, callbacks))
+    if model.backend.device.captures and unseen and GraphedSteps.possible(model):
+        try:
+            return GraphedSteps(model, x, y, batch_size, live=live)
+        except MemoryError:  # the data do not fit on the device: only batches go there then
+            pass
+    return PythonSteps(model, x, y, batch_size, augment)
+
+
+class PythonSteps:
+    """Each step is run from here, and its loss is looked at before the weights are changed."""
+
+    def __init__(
+        self, model: "Sequential", x: Array, y: Array, batch_size: int, augment: Augmentation | None
+    ) -> None:
+        self._model, self._batch_size, self._augment = model, batch_size, augment
+        self._images, self._labels = Gatherer(x, batch_size, model.dtype), Gatherer(y, batch_size, y.dtype)
+        self._means, self._snapshot = RunningMeans(model.metrics_names), Snapshot(model)
+
+    def begin(self, epoch: int, order: Array) -> None:
+        self._epoch, self._order = epoch, order
+        self._means.reset()
+
+    def run(self, step: int) -> None:
+        model = self._model
+        rows = self._order[step * self._batch_size : (step + 1) * self._batch_size]
+        x, y = self._images.gather(rows), self._labels.gather(rows)
+        if self._augment is not None:
+            key = random.key(model.seed, "augment", model.optimizer.iterations)
+            x[...] = _same_shape(self._augment(x, key), x.shape)
+        values = model.loss_and_gradients(x, y)  # forward, loss, backward
+        self._snapshot.check(values[0], self._epoch, step)
+        model.optimizer.apply_gradients()  # update
+        self._means.add(values, len(rows))
+
+    def tells(self) -> bool:
+        return True
+
+    def logs(self) -> Logs:
+        return self._means.logs()
+
+    def end(self) -> Logs:
+        self._snapshot.check_weights(self._epoch)
+        return self.logs()
+
+
+class GraphedSteps:
+    """Data and order of the epoch lie on the device; a step is one launch of the graph for its number of examples."""
+
+    @staticmethod
+    def possible(model: "Sequential") -> bool:
+        """Whether a step of `model` is made of launches only, and its metrics can be counted on the device."""
+        penalties = any(one.regularizer for one in model.weights if one.trainable)
+        counted = all(_counts_right(metric, model.output_shape[-1]) for metric in model.metrics)
+        return model.plan.only_launches and model.optimizer.only_launches and not penalties and counted
+
+    def __init__(self, model: "Sequential", x: Array, y: Array, batch_size: int, *, live: bool) -> None:
+        from tinyconv.kernels.cuda import step
+
+        self._kernels, self._model, self._batch_size, self._live = step, model, batch_size, live
+        self._snapshot, self._told = Snapshot(model), 0.0
+        device, size, count = model.backend.device, len(x), -(-len(x) // batch_size)
+        shape = (size, *model.output_shape[1:])
+        self._x = device.asarray(x if x.dtype.name in step.DTYPES else x.astype(model.dtype))
+        self._targets = device.asarray(model.loss.targets(y, shape, model.dtype))
+        self._classes = device.asarray(_classes(y, shape)) if model.metrics else None
+        numbers = len(model.optimizer.numbers(0))
+        self._now = step.Clock(
+            device.zeros(3, np.int64), device.empty((size,), np.int32), device.empty((count, numbers), np.float64),
+            device.zeros(numbers, np.float64), device.zeros(1, np.uint32), device.zeros(2, np.float64),
+        )
+        self._forget()
+
+    def _forget(self) -> None:
+        self._plan, self._optimizer = self._model.plan, self._model.optimizer
+        self._seen: set[int] = set()  # numbers of examples that a step has had
+        self._graphs: dict[int, Callable[[], None]] = {}
+
+    def begin(self, epoch: int, order: Array) -> None:
+        model, now = self._model, self._now
+        if model.plan is not self._plan or model.optimizer is not self._optimizer:  # a callback has changed the model
+            self._forget()
+        self._epoch, self._done, self._size = epoch, 0, len(order)
+        self._snapshot.take()
+        first = model.optimizer.iterations
+        table = [model.optimizer.numbers(first + step) for step in range(len(now.table))]
+        for array, values in (
+            (now.clock, np.array([0, 0, first])), (now.order, order.astype(np.int32)), (now.table, np.array(table)),
+            (now.totals, np.zeros(2)),
+        ):
+            array[...] = model.backend.device.asarray(values)
+
+    def run(self, step: int) -> None:
+        n = min(self._batch_size, self._size - self._done)
+        if n not in self._seen:  # compiles the kernels and makes the buffers
+            self._launch(n)
+            self._seen.add(n)
+        else:
+            if n not in self._graphs:
+                self._graphs[n] = self._capture(n)
+            self._graphs[n]()
+        self._optimizer.iterations += 1
+        self._done += n
+
+    def _capture(self, n: int) -> Callable[[], None]:
+        from tinyconv.kernels.cuda import graphs
+
+        assert self._plan.workspace is not None
+        return graphs.capture(lambda: self._launch(n), like=self._x, keep=self._plan.workspace.memory())
+
+    def _launch(self, n: int) -> None:
+        """One step on the next `n` examples."""
+        plan, now = self._plan, self._now
+        assert plan.workspace is not None
+        self._kernels.begin(now)
+        x = plan.input_buffer((n, *self._x.shape[1:]))
+        targets = plan.workspace.array("targets", (n, *self._targets.shape[1:]), self._targets.dtype)
+        self._kernels.gather(self._x, now, x)
+        self._kernels.gather(self._targets, now, targets)
+        losses, logits = plan.launch(x, targets, now.step)
+        self._optimizer.update(*(now.numbers[i : i + 1] for i in range(now.numbers.size)))
+        self._kernels.finish(losses, logits, self._classes, now)
+
+    def tells(self) -> bool:
+        if not self._live or time.perf_counter() - self._told < SECONDS_BETWEEN_READINGS:
+            return False
+        self._told = time.perf_counter()
+        return True
+
+    def logs(self) -> Logs:
+        loss, right = (float(total) / self._done for total in self._model.backend.device.numpy(self._now.totals))
+        self._snapshot.check_epoch(loss, self._epoch)
+        return {"loss": loss, **{metric.name: right for metric in self._model.metrics}}
+
+    def end(self) -> Logs:
+        logs = self.logs()
+        self._snapshot.check_weights(self._epoch)
+        return logs
+
+
+def _watches_steps(callback: Callback) -> bool:
+    kind = type(callback)
+    return (kind.on_train_batch_begin, kind.on_train_batch_end) != (
+        Callback.on_train_batch_begin, Callback.on_train_batch_end
+    )
+
+
+def _counts_right(metric: metrics.Metric, outputs: int) -> bool:
+    """Whether a metric is the share of right predictions, for a model that ends in so many outputs."""
+    return metric.function is metrics.accuracy or (metric.function is metrics.binary_accuracy and outputs == 1)
+
+
+def _classes(y: Array, shape: tuple[int, ...]) -> Array:
+    """The right class of each example (n,), from numbers or from one row for each."""
+    one_hot = y.shape == shape and shape[-1] > 1
+    return (y.argmax(axis=-1) if one_hot else y.reshape(len(y)) > 0.5 if shape[-1] == 1 else y.reshape(len(y))).astype(
+        np.int32
+    )
+
+
+def _same_shape(changed: Any, shape: tuple[int, ...]) -> Any:
+    if np.shape(changed) != shape:
+        raise ShapeError(f"augment made {np.shape(changed)} of a batch of shape {shape}: it must keep the shape.")
+    return changed
