@@ -33,7 +33,7 @@ RUNGS: dict[str, tuple[str, ...]] = {
     "philox": ("definition", "parallel", "cuda"),
     "adam": ("definition", "parallel", "cuda"),
     "sgd": ("definition", "parallel", "cuda"),
-    "conv_relu_maxpool": ("definition", "direct", "winograd"),
+    "conv_relu_maxpool": ("definition", "direct", "winograd", "cuda"),
 }
 OPERATIONS = tuple(RUNGS)
 CUDA_RUNGS = ("cuda_im2col", "cuda")  # for arrays on a GPU; NumPy arrays they take too, slowly, to be tested anywhere

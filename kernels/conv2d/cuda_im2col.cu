@@ -3,7 +3,6 @@
 //     cols (n·oh·ow, kh·kw·c)   one row per output pixel: the window under the kernel, flattened
 //     w    (kh·kw·c, f)         one column per filter
 //     y  = cols · w             dw = colsᵀ · dy             dcols = dy · wᵀ, added back by col2im
-typedef SCALAR T;
 
 // A convolution's sizes: images h × w with c channels, kernels kh × kw, strides, dilation, padding, outputs oh × ow.
 #define SIZES int h, int w, int c, int kh, int kw, int sh, int sw, int dh, int dw, int top, int left, int oh, int ow

@@ -73,14 +73,14 @@ def backward_weights(
         _multiply(cols, (1, depth), dy[piece], (filters, 1), dw, (depth, filters, len(cols)), add=True)
     SOURCE.launch(
         "sum_rows", blocks(filters, 32), (32, 8), dy, db, np.int64(dy.size // filters), np.int32(filters),
-        defines={"SCALAR": ctype(dy.dtype)},
+        defines={"T": ctype(dy.dtype)},
     )  # fmt: skip
     return dw, db
 
 
 def _launch(kernel: str, threads: int, *arguments: Any) -> None:
     """One thread per element."""
-    defines = {"SCALAR": ctype(arguments[0].dtype)}
+    defines = {"T": ctype(arguments[0].dtype)}
     SOURCE.launch(kernel, blocks(threads, THREADS), THREADS, *arguments, defines=defines)
 
 
@@ -93,7 +93,7 @@ def _multiply(
     numbers = map(np.int32, (*sizes, *a_strides, *b_strides, add))
     SOURCE.launch(
         "multiply", (blocks(m, TILE), blocks(n, TILE)), (TILE, TILE), a, b, bias, c, *numbers,
-        defines={"SCALAR": ctype(c.dtype)},
+        defines={"T": ctype(c.dtype)},
     )  # fmt: skip
 
 

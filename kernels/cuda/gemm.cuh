@@ -17,27 +17,18 @@
 // barrier that ends the step which read it.
 //
 // The sums run over k in increasing order, and with blockIdx.z over parts of k that depend on the shapes only: the same
-// bits every time.  Sizes are macros, so that loops over registers unroll: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N, and
-// SCALAR (float or double).  (A macro called T would spoil the templates of the headers of CUDA.)
+// bits every time.  Sizes are macros, so that loops over registers unroll: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N;
+// T is float or double.
 #pragma once
 
-typedef SCALAR T;
+#include "elementwise.cuh"
 
 constexpr int ACROSS = TILE_N / THREAD_N;             // threads side by side over the tile
 constexpr int THREADS = TILE_M / THREAD_M * ACROSS;   // threads of a block
 constexpr int LANES = ACROSS < 8 ? ACROSS : 8;        // of which this many, times 32 / LANES, make a warp's patch
 
-// N numbers that are loaded and stored with one instruction (16 bytes is the widest there is: a double4 takes two).
-template <int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Vector {
-    T at[N];
-};
-
-template <int N> __device__ inline Vector<N> load(const T* from) {
-    return *reinterpret_cast<const Vector<N>*>(from);
-}
-
-template <int N> __device__ inline Vector<N> zeros() {
-    Vector<N> v;
+template <int N> __device__ inline Pack<T, N> zeros() {
+    Pack<T, N> v;
 #pragma unroll
     for (int i = 0; i < N; ++i) v.at[i] = T(0);
     return v;
@@ -71,7 +62,7 @@ template <int WIDTH> struct Rows {
     int outer, stride;
 
     __device__ Place place(int o) const { return o < outer ? data + static_cast<long long>(o) * stride : nullptr; }
-    __device__ Vector<WIDTH> at(Place row, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place row, int k, int k_end) const {
         return row && k < k_end ? load<WIDTH>(row + k) : zeros<WIDTH>();
     }
 };
@@ -85,7 +76,7 @@ template <int WIDTH> struct Columns {
     int outer, stride;
 
     __device__ Place place(int o) const { return o < outer ? data + o : nullptr; }
-    __device__ Vector<WIDTH> at(Place column, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place column, int k, int k_end) const {
         return column && k < k_end ? load<WIDTH>(column + static_cast<long long>(k) * stride) : zeros<WIDTH>();
     }
 };
@@ -105,7 +96,7 @@ template <class Source, int SIDE> struct Copy {
     static constexpr int EACH = static_cast<int>((ALL + THREADS - 1) / THREADS);  // of which a thread copies so many
     const Source& source;
     typename Source::Place places[EACH];
-    Vector<V> held[EACH];
+    Pack<T, V> held[EACH];
 
     __device__ static unsigned number(int i) { return threadIdx.x + i * static_cast<unsigned>(THREADS); }
     __device__ static bool mine(int i) { return ALL % THREADS == 0 || number(i) < ALL; }
@@ -134,7 +125,7 @@ template <class Source, int SIDE> struct Copy {
 #pragma unroll
                 for (int e = 0; e < V; ++e) first[e * (SIDE + PADDING)] = held[i].at[e];
             } else {
-                *reinterpret_cast<Vector<V>*>(first) = held[i];
+                *reinterpret_cast<Pack<T, V>*>(first) = held[i];
             }
         }
     }
@@ -161,7 +152,7 @@ struct Position {
 template <int COUNT> __device__ inline void read(const T* row, int at, int step, T (&values)[COUNT]) {
 #pragma unroll
     for (int group = 0; group < COUNT / 4; ++group) {
-        const Vector<4> v = load<4>(row + group * step + at * 4);
+        const Pack<T, 4> v = load<4>(row + group * step + at * 4);
 #pragma unroll
         for (int e = 0; e < 4; ++e) values[group * 4 + e] = v.at[e];
     }
@@ -227,13 +218,25 @@ __device__ inline void clear(T (&sums)[THREAD_M][THREAD_N]) {
         for (int j = 0; j < THREAD_N; ++j) sums[i][j] = T(0);
 }
 
-// Write the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.  Four columns in one store where
-// they are whole and aligned.
+// Write four neighbouring elements of a row that has `columns`, from `column` on: in one piece if they are all there and
+// lie at an address for that.
+template <class Element>
+__device__ inline void put(Element* row, int column, int columns, const Pack<Element, 4>& values) {
+    Element* to = row + column;
+    if (column + 4 <= columns && reinterpret_cast<unsigned long long>(to) % alignof(Pack<Element, 4>) == 0) {
+        store(to, values);
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+            if (column + e < columns) to[e] = values.at[e];
+    }
+}
+
+// Write the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.
 __device__ inline void write(
     T* c, const T* bias, int m, int n, int rows, int columns, const T (&sums)[THREAD_M][THREAD_N]
 ) {
     const Position at;
-    const bool whole = columns % 4 == 0 && reinterpret_cast<unsigned long long>(c) % 16 == 0;
 #pragma unroll
     for (int i = 0; i < THREAD_M; ++i) {
         const int row = m + at.row(i);
@@ -241,20 +244,11 @@ __device__ inline void write(
 #pragma unroll
         for (int group = 0; group < THREAD_N; group += 4) {
             const int column = n + at.column(group);
-            T* to = c + static_cast<long long>(row) * columns + column;
-            Vector<4> v;
+            Pack<T, 4> four;
 #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                v.at[e] = sums[i][group + e];
-                if (bias != nullptr && column + e < columns) v.at[e] += bias[column + e];
-            }
-            if (whole && column < columns) {
-                *reinterpret_cast<Vector<4>*>(to) = v;
-            } else {
-#pragma unroll
-                for (int e = 0; e < 4; ++e)
-                    if (column + e < columns) to[e] = v.at[e];
-            }
+            for (int e = 0; e < 4; ++e)
+                four.at[e] = sums[i][group + e] + (bias && column + e < columns ? bias[column + e] : T(0));
+            put(c + static_cast<long long>(row) * columns, column, columns, four);
         }
     }
 }

@@ -73,8 +73,10 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def plan(m: int, n: int, k: int, itemsize: int, vectors: bool) -> Plan:
+def plan(m: int, n: int, k: int, itemsize: int, vectors: bool, *, whole: bool = False, small: bool = False) -> Plan:
     """The plan that should be fastest; `vectors` says whether A and B are loaded 4 numbers at a time.
+
+    With `whole`, the sum is not cut into parts; with `small`, a thread has 4 × 4 elements of the tile.
 
     A tile that lies partly outside of the result takes as long as another.  Too few threads leave multiprocessors idle;
     cutting k into parts can help.
@@ -87,9 +89,10 @@ def plan(m: int, n: int, k: int, itemsize: int, vectors: bool) -> Plan:
         idle = max(1.0, THREADS / (blocks(tile) * tile.threads * most_parts))
         return blocks(tile) * tile.rows * tile.columns * tile.effort * idle
 
-    most_parts = max(1, min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
-    # Large tiles of doubles, or of numbers that come one at a time, need too many registers.
-    tile = min((t for t in TILES if t != LARGE or (vectors and itemsize == 4)), key=cost)
+    most_parts = 1 if whole else max(1, min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
+    # The largest tile with numbers that come one at a time, and large ones of doubles, need too many registers.
+    small = small or itemsize == 8
+    tile = min((t for t in TILES if (t.thread_rows == 4 if small else t != LARGE or vectors)), key=cost)
     parts = max(1, min(most_parts, THREADS // (blocks(tile) * tile.threads)))
     steps = -(-k // tile.depth)
     k_per_part = -(-steps // parts) * tile.depth
@@ -115,7 +118,7 @@ def multiply(
     m, n, k = sizes
     tile, parts, k_per_part = plan(m, n, k, out.dtype.itemsize, widths == (4, 4))
     part_size = m * n + (0 if columns is None else n)
-    defines = {"SCALAR": ctype(out.dtype)}
+    defines = {"T": ctype(out.dtype)}
     first, second, first_bias = out, columns, bias
     if parts > 1:
         first = scratch(workspace, "gemm/parts", (parts * part_size,), out.dtype, like=out)

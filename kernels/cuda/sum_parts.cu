@@ -3,7 +3,6 @@
 // A part has `first_size` elements of one result and then those of another (a weight gradient and its bias gradient), or
 // of one alone.  A block adds 32 neighbouring elements: row r of its 16 rows of threads adds parts r, r + 16, r + 32, …, each
 // a load of 128 contiguous bytes per warp with several on their way at once; then the 16 sums are added as a tree.
-typedef SCALAR T;
 constexpr int ROWS = 16;
 
 extern "C" __global__ void __launch_bounds__(32 * ROWS) sum_parts(

@@ -40,8 +40,8 @@ struct Convolution {
 
 constexpr int OUTSIDE = -(1 << 30);  // a row that no tap brings back into the image
 
-// One pixel of one image, which may lie outside.
-struct Pixel {
+// A pixel of one image, which may lie outside.
+struct Corner {
     const T* image;
     int row, column;
 };
@@ -50,7 +50,7 @@ struct Pixel {
 template <int WIDTH> struct Windows {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
-    typedef Pixel Place;  // the window's upper left corner
+    typedef Corner Place;  // the window's upper left corner
     const T* x;
     const Convolution& g;
 
@@ -63,7 +63,7 @@ template <int WIDTH> struct Windows {
         return {x + static_cast<long long>(n) * (g.height * g.width * g.channels), i * g.stride_y - g.top,
                 j * g.stride_x - g.left};
     }
-    __device__ Vector<WIDTH> at(Place p, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
         const int tap = g.by_channels(k), tap_row = g.by_kernel_width(tap);
         const int row = p.row + tap_row * g.dilation_y;
         const int column = p.column + (tap - tap_row * g.kernel_width) * g.dilation_x;
@@ -91,7 +91,7 @@ template <int WIDTH> struct WindowsTurned {
         return {tap_row * g.dilation_y - g.top, (tap - tap_row * g.kernel_width) * g.dilation_x - g.left,
                 o - tap * g.channels};
     }
-    __device__ Vector<WIDTH> at(Place p, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
         const int rows = g.by_out_width(k), n = g.by_out_height(rows);
         const int row = (rows - n * g.out_height) * g.stride_y + p.row;
         const int column = (k - rows * g.out_width) * g.stride_x + p.column;
@@ -107,7 +107,7 @@ template <int WIDTH> struct WindowsTurned {
 template <int WIDTH> struct OutputsOver {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
-    typedef Pixel Place;  // the input pixel, counted from the padding's corner
+    typedef Corner Place;  // the input pixel, counted from the padding's corner
     const T* dy;
     const Convolution& g;
 
@@ -117,7 +117,7 @@ template <int WIDTH> struct OutputsOver {
         return {dy + static_cast<long long>(n) * (g.out_height * g.out_width * g.filters), rows - n * g.height + g.top,
                 o - rows * g.width + g.left};
     }
-    __device__ Vector<WIDTH> at(Place p, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
         const int tap = g.by_filters(k), tap_row = g.by_kernel_width(tap);
         const int down = p.row - tap_row * g.dilation_y;
         const int right = p.column - (tap - tap_row * g.kernel_width) * g.dilation_x;
@@ -138,7 +138,7 @@ template <int WIDTH> struct WeightsTurned {
     const Convolution& g;
 
     __device__ Place place(int o) const { return o; }
-    __device__ Vector<WIDTH> at(int channel, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(int channel, int k, int k_end) const {
         const int tap = g.by_filters(k);
         return channel < g.channels && k < k_end
                    ? load<WIDTH>(w + (tap * g.channels + channel) * g.filters + (k - tap * g.filters))

@@ -10,14 +10,16 @@ from tinyconv.kernels import registry
 from tinyconv.kernels.workspace import Workspace
 
 DEFINITION = registry.implementation("conv_relu_maxpool", "definition")
-FUSED = [
-    registry.implementation("conv_relu_maxpool", name)
-    for name in registry.RUNGS["conv_relu_maxpool"]
-    if name != "definition"
-]
+FUSED = [name for name in registry.RUNGS["conv_relu_maxpool"] if name != "definition"]
 NO = ((0, 0), (0, 0))
 CONVOLUTIONS = [((1, 1), NO, (1, 1)), ((1, 2), ((1, 0), (0, 1)), (1, 1)), ((1, 1), ((2, 2), (2, 2)), (2, 2))]
 POOLS = [((2, 2), (2, 2), NO), ((3, 2), (2, 1), ((1, 1), (0, 1))), ((2, 3), (3, 4), NO)]
+
+
+@pytest.fixture
+def fused(name):
+    """The rung called `name`."""
+    return registry.implementation("conv_relu_maxpool", name)
 
 
 def case(convolution, pool, channels, filters, dtype, batch=3):
@@ -29,7 +31,7 @@ def case(convolution, pool, channels, filters, dtype, batch=3):
     return x, w, b, pool[0], keywords | {"pool_strides": pool[1], "pool_padding": pool[2]}
 
 
-@pytest.mark.parametrize("fused", FUSED)
+@pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_equals_the_three_operations(fused, dtype):
     tolerance = 1e-10 if dtype == np.float64 else 2e-3
@@ -51,7 +53,7 @@ def test_equals_the_three_operations(fused, dtype):
                 np.testing.assert_allclose(mine, theirs, atol=tolerance, rtol=tolerance)
 
 
-@pytest.mark.parametrize("fused", FUSED)
+@pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("pairs", [1, 16])  # of filters: those of 16 pairs fill whole vectors
 def test_ties_go_to_the_first_pixel_and_a_stopped_relu_stops_the_gradient(fused, pairs):
     x = np.zeros((1, 3, 3, 1))
@@ -67,7 +69,7 @@ def test_ties_go_to_the_first_pixel_and_a_stopped_relu_stops_the_gradient(fused,
     assert db.tolist() == [5, 0] * pairs
 
 
-@pytest.mark.parametrize("fused", FUSED)
+@pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("filters", [5, 16])
 def test_nan_wins_its_window(fused, filters):
     x, w, b, pool_size, keywords = case(CONVOLUTIONS[0], POOLS[0], 3, filters, np.float64)
@@ -78,7 +80,7 @@ def test_nan_wins_its_window(fused, filters):
         np.testing.assert_allclose(mine, theirs, atol=1e-10)
 
 
-@pytest.mark.parametrize("fused", FUSED)
+@pytest.mark.parametrize("name", FUSED)
 def test_every_pixel_of_a_window_can_win_and_the_first_nan_does(fused):
     """A 1×1 kernel shows windows to the pooling as they are, for whole vectors of filters; the image is odd."""
     windows = np.array(list(product((-1.0, 0.0, 1.0, 2.0, np.nan), repeat=4)))  # all of them: 625
@@ -100,7 +102,7 @@ def test_every_pixel_of_a_window_can_win_and_the_first_nan_does(fused):
         np.testing.assert_array_equal(got, expected)  # sums of small integers are exact
 
 
-@pytest.mark.parametrize("fused", FUSED)
+@pytest.mark.parametrize("name", FUSED)
 def test_same_bits_for_any_number_of_threads(fused):
     x, w, b, pool_size, keywords = case(CONVOLUTIONS[1], POOLS[1], 3, 20, np.float32, batch=25)
     available, results = numba.get_num_threads(), set()

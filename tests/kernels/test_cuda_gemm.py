@@ -11,6 +11,7 @@ from tinyconv.kernels.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
 
+FUSED, THREE = (registry.implementation("conv_relu_maxpool", name) for name in ("cuda", "definition"))
 CUDA, IM2COL = (registry.implementation("conv2d", name) for name in ("cuda", "im2col"))
 DENSE, DENSE_DEFINITION = (registry.implementation("dense", name) for name in ("cuda", "definition"))
 
@@ -32,7 +33,7 @@ def all_products(rung, shape, w_shape, dtype, **windows):
 def test_every_tile(tile, parts, monkeypatch):
     """With several tiles in each direction, the last ones partly outside; by fours where channels allow."""
 
-    def plan(m, n, k, itemsize, vectors):
+    def plan(m, n, k, *_, **__):
         k_per_part = -(-k // (parts * tile.depth)) * tile.depth
         return gemm.Plan(tile, -(-k // k_per_part), k_per_part)
 
@@ -46,6 +47,35 @@ def test_every_tile(tile, parts, monkeypatch):
             all_products(IM2COL, shape, w_shape, dtype, **windows), strict=True,
         ):  # fmt: skip
             assert np.linalg.norm(mine - theirs) <= tolerance * np.linalg.norm(theirs)
+
+
+@pytest.mark.parametrize("tile", gemm.TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def test_every_tile_pools(tile, monkeypatch):
+    monkeypatch.setattr(gemm, "plan", lambda m, n, k, *_, **__: gemm.Plan(tile, 1, k))
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((3, 9, 12, 4), (3, 2, 4, 140), (140,)))
+    conv = {"strides": (1, 1), "padding": ((1, 1), (0, 1)), "dilation": (1, 1)}
+    for pool_size, strides, padding in (((2, 2), (2, 2), ((0, 1), (0, 0))), ((3, 2), (2, 1), ((1, 1), (0, 1)))):
+        if pool_size != (2, 2) and tile.thread_rows == 8:
+            continue  # never chosen: see `small`
+        pool = {"pool_strides": strides, "pool_padding": padding}
+        y, winners = FUSED.forward(x, w, b, pool_size, **conv, **pool)
+        expected, expected_winners = THREE.forward(x, w, b, pool_size, **conv, **pool)
+        np.testing.assert_allclose(y, expected, atol=1e-5)
+        assert (winners == expected_winners).mean() > 0.9999  # two sums may be equal but for rounding
+
+
+def test_pools_of_more_places_than_a_byte_can_number():
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 18, 18, 1)), rng.standard_normal((1, 1, 1, 2))
+    conv = {"strides": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}
+    pool = {"pool_strides": (1, 1), "pool_padding": ((0, 0), (0, 0))}
+    y, winners = FUSED.forward(x, w, None, (17, 17), **conv, **pool)
+    expected, expected_winners = THREE.forward(x, w, None, (17, 17), **conv, **pool)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(winners, expected_winners)
+    assert winners.dtype == np.uint32
+    assert winners.max() > 255
 
 
 def test_the_plan_takes_each_tile_somewhere():
