@@ -3,4 +3,5 @@
     definition.py  one after the other
     direct.py      image by image
     winograd.py    the same, with fewer multiplications
+    cuda.py        on a GPU, in registers
 """

@@ -1,8 +1,8 @@
 """Convolution, ReLU and max-pooling in CUDA; see `contract.ConvReluMaxPool`.
 
 Forward is one kernel: the product that `conv2d.cuda` computes, with its rows in the order in which the pool wants them,
-so that a thread pools what it has in registers (quarters.cu, places.cu).  Where the windows of the pool overlap, a place
-is computed once for each window that has it.
+so that a thread pools what it has in registers (quarters.cu, places.cu).  Where windows of the pool overlap, a place is
+computed once for each window that has it.
 
 Backward first gathers dz, the gradient of the image before pooling (spread.cu), and then is the convolution's.
 """
