@@ -1,10 +1,16 @@
-"""Gradient checks of every layer, with every hyperparameter, on every CPU backend; of every loss; of whole models."""
+"""Gradient checks of every layer, with every hyperparameter, on every backend; of every loss; of whole models.
+
+The cupy backend's kernels run on the processor here.
+"""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from tinyconv import backends, layers, losses
 from tinyconv.gradcheck import check_layer, check_loss, check_model
+from tinyconv.kernels.cuda import host
 from tinyconv.layers import (
     Activation,
     AveragePooling2D,
@@ -22,7 +28,15 @@ from tinyconv.layers import (
 )
 from tinyconv.models import Sequential
 
-BACKENDS = ["numpy", "numba"]
+CUDA = pytest.param("cupy", marks=pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)"))
+BACKENDS = ["numpy", "numba", CUDA]
+
+
+@pytest.fixture(autouse=True)
+def on_host() -> Iterator[None]:
+    with backends.cuda_on_host():
+        yield
+
 
 # name: (layer, shape of one input).  Nothing is square, so that no height passes for a width.
 LAYERS = {
