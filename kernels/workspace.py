@@ -50,6 +50,11 @@ class Workspace:
         """All memory held now; who keeps this list keeps it valid, even when names grow out of it."""
         return list(self._memory.values())
 
+    def clear(self) -> None:
+        """Forget all memory: it is free again when nobody else keeps it."""
+        self._memory.clear()
+        self._views.clear()
+
     def pieces(self, items: int, bytes_per_item: int) -> int:
         """How many of `items` fit the cap at once, at least one."""
         return max(1, min(items, self.cap // max(bytes_per_item, 1)))

@@ -59,6 +59,9 @@ class Device:
         """How much memory is used, for people; empty where nobody counts."""
         return ""
 
+    def release(self) -> None:
+        """Give memory that is kept for later back to the system."""
+
     def affine(self, x: Array, scale: float, offset: float, out: Array) -> Array:
         """out = x · scale + offset."""
         y = np.multiply(x, scale, out=out)
@@ -138,6 +141,10 @@ class Gpu(CudaOnHost):
             f"{readable(pool.used_bytes())} in use and {readable(pool.free_bytes())} pooled by this program, "
             f"{readable(free)} of {readable(total)} free on the GPU"
         )
+
+    def release(self) -> None:
+        """Give memory that is kept for later back to the system."""
+        self._cupy.get_default_memory_pool().free_all_blocks()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle and copy: there is nothing to keep."""

@@ -215,6 +215,12 @@ class Plan:
             return self.backend.device.empty(shape, dtype)
         return self.workspace.array("input", shape, dtype)
 
+    def release(self) -> None:
+        """Give all memory back, after a batch that was too large for the device."""
+        if self.workspace is not None:
+            self.workspace.clear()
+        self.backend.device.release()
+
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the plan holds for batches of the sizes seen so far; 0 in study mode."""

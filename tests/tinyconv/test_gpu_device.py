@@ -355,6 +355,35 @@ def test_a_missing_nvrtc_is_told_when_compiling(tmp_path: Path, cupy: Any) -> No
         Source(path).launch("fine", 1, 1, asarray(np.ones(1, np.float32)))
 
 
+def test_predict_takes_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = data()
+    model = net()
+    wanted = model.predict(x)
+    model = net()
+    monkeypatch.setattr(State, "most_bytes", 10_000)  # of the largest array: the convolution's of ten examples
+    assert_allclose(model.predict(x, batch_size=30), wanted, rtol=1e-5)
+    monkeypatch.setattr(State, "most_bytes", 100)
+    with pytest.raises(BackendError, match=r"too little memory for the prediction of one example: .*1.00 MiB in use"):
+        model.predict(x)
+
+
+def test_a_step_that_does_not_fit_says_so_and_the_next_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = data()
+    model = net()
+    monkeypatch.setattr(State, "most_bytes", 10_000)
+    with pytest.raises(BackendError, match=r"too little memory for training with batch_size=30: Out of memory"):
+        model.fit(x, y, batch_size=30, verbose=0)
+    model.fit(x, y, batch_size=8, verbose=0)
+
+
+def test_data_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (np.concatenate([one] * 20) for one in data())
+    one, other = net(), net()
+    wanted = one.fit(x, y, batch_size=8, verbose=0).history
+    monkeypatch.setattr(State, "most_bytes", 20_000)
+    assert_allclose(other.fit(x, y, batch_size=8, verbose=0).history["loss"], wanted["loss"], rtol=1e-5)
+
+
 def raising(message: str) -> Callable[[], Any]:
     def function() -> Any:
         raise RuntimeError(message)

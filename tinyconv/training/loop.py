@@ -7,7 +7,7 @@ run goes on as if it had never stopped.
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from tinyconv import random
 from tinyconv.callbacks import Callback, CallbackList, Logs
 from tinyconv.checks import whole_number
-from tinyconv.errors import ArgumentError, StateError
+from tinyconv.errors import ArgumentError, BackendError, StateError
 from tinyconv.kernels.workspace import CAP_BYTES
 from tinyconv.schedules import Schedule
 
@@ -78,12 +78,17 @@ def fit(
     watchers = CallbackList([*watching, history, reporting], model, params)
     watchers.on_train_begin()
     try:
-        # NumPy's warnings of overflow would come before the sentence that the snapshot's check has for it.
-        with _scheduled(optimizer, steps * (epochs - initial_epoch)), np.errstate(over="ignore", invalid="ignore"):
+        with (
+            _scheduled(optimizer, steps * (epochs - initial_epoch)),
+            _room_for(model, f"training with batch_size={batch_size}"),
+            # NumPy's warnings of overflow would come before the sentence that the snapshot's check has for it.
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
             run = steps_for(model, x, y, batch_size, augment, watching, live=isinstance(reporting, ProgressBar))
+            order = _order(model, model.epochs_seen, len(x), shuffle)
             for epoch in range(initial_epoch, epochs):
                 watchers.on_epoch_begin(epoch)
-                run.begin(epoch, _order(model, len(x), shuffle))
+                run.begin(epoch, order)
                 for step in range(steps):
                     watchers.on_train_batch_begin(step)
                     with whole_step:
@@ -92,6 +97,8 @@ def fit(
                         watchers.on_train_batch_end(step, run.logs())
                     if model.stop_training:
                         break
+                if epoch + 1 < epochs:  # while a GPU still works on what it was given
+                    order = _order(model, model.epochs_seen + 1, len(x), shuffle)
                 logs = run.end()
                 model.epochs_seen += 1
                 if validation is not None:
@@ -131,10 +138,34 @@ def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array
     batch_size = _batch_size(batch_size, model)
     images = Gatherer(x, batch_size, model.dtype)
     result = np.empty((len(x), *model.output_shape[1:]), model.dtype)
-    for start in range(0, len(x), batch_size):
+    start = 0
+    while start < len(x):
         rows = np.arange(start, min(start + batch_size, len(x)))
-        result[rows] = model.forward(images.gather(rows), training=False)
+        try:
+            with _room_for(model, "the prediction of one example") if len(rows) == 1 else nullcontext():
+                result[rows] = model.forward(images.gather(rows), training=False)
+        except MemoryError:  # half as much at a time may fit
+            model.plan.release()
+            batch_size = len(rows) // 2
+        else:
+            start += len(rows)
     return result
+
+
+@contextmanager
+def _room_for(model: "Sequential", what: str) -> Iterator[None]:
+    """Turn the end of a device's memory into a sentence that says how much there is."""
+    try:
+        yield
+    except MemoryError as problem:
+        memory = model.backend.device.memory()
+        if not memory:
+            raise
+        model.plan.release()
+        raise BackendError(
+            f"The GPU has too little memory for {what}: {str(problem).rstrip('.')}; {memory}. Take fewer examples at a "
+            "time, end other programs that use the GPU, or use backend=\"numba\"."
+        ) from problem
 
 
 def batch_that_fits(model: "Sequential", cap: int = CAP_BYTES) -> int:
@@ -149,7 +180,8 @@ def _evaluate(model: "Sequential", x: Array, y: Array, batch_size: int) -> Logs:
     means = RunningMeans(model.metrics_names)
     for start in range(0, len(x), batch_size):
         rows = np.arange(start, min(start + batch_size, len(x)))
-        means.add(model.test_on_batch(images.gather(rows), labels.gather(rows)), len(rows))
+        with _room_for(model, f"an evaluation with batch_size={batch_size}"):
+            means.add(model.test_on_batch(images.gather(rows), labels.gather(rows)), len(rows))
     return means.logs()
 
 
@@ -167,11 +199,11 @@ def _scheduled(optimizer: "Optimizer", steps: int) -> Iterator[None]:
         optimizer.learning_rate = schedule
 
 
-def _order(model: "Sequential", samples: int, shuffle: bool) -> Array:
-    """The order in which the next epoch visits the samples."""
+def _order(model: "Sequential", epoch: int, samples: int, shuffle: bool) -> Array:
+    """The order in which an epoch, counted over the model's whole life, visits the samples."""
     if not shuffle:
         return np.arange(samples)
-    return random.permutation(random.key(model.seed, "shuffle", model.epochs_seen), samples)
+    return random.permutation(random.key(model.seed, "shuffle", epoch), samples)
 
 
 def _batch_size(given: int | None, model: "Sequential") -> int:
