@@ -120,8 +120,7 @@ class Plan:
 
         A frozen convolution behind a layer that learns stays alone.
         """
-        rung = registry.default_rung("conv_relu_maxpool", self.backend.name)
-        if rung == "definition" or rung not in registry.RUNGS["conv_relu_maxpool"]:
+        if registry.default_rung("conv_relu_maxpool", self.backend.name) == "definition":
             return list(self.layers)
         steps: list[Step] = []
         rest = list(self.layers)

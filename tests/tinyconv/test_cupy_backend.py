@@ -1,14 +1,18 @@
-"""backend="cupy" as a whole, its kernels compiled for the processor: the same training as with NumPy."""
+"""backend="cupy" as a whole: the same training as with NumPy.
+
+Its kernels are compiled for the processor, so that this runs anywhere; `-m gpu` runs the same on a GPU.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinyconv import backends, callbacks, devices, optimizers, schedules
+from tinyconv import backends, callbacks, devices, gpu, optimizers, schedules
 from tinyconv.errors import DivergedError
 from tinyconv.kernels.cuda import host
 from tinyconv.layers import (
@@ -28,16 +32,20 @@ from tinyconv.layers import (
 from tinyconv.models import Sequential, load_model
 from tinyconv.training.steps import GraphedSteps, PythonSteps, steps_for
 
-pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
-
 SHAPE = (10, 9, 1)
 CLASSES = 4
 
 
-@pytest.fixture(autouse=True)
-def on_host() -> Iterator[None]:
-    with backends.cuda_on_host():
-        yield
+NO_GPU = gpu.find_problem()
+DEVICES = ["host"] if NO_GPU else ["host", pytest.param("gpu", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(autouse=True, params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "host" and not host.available():
+        pytest.skip("no C++ compiler (g++)")
+    with backends.cuda_on_host() if request.param == "host" else nullcontext():
+        yield request.param
 
 
 def data(n: int = 70, dtype: str = "uint8", classes: int = CLASSES) -> tuple[Any, Any]:
@@ -84,9 +92,16 @@ def fit(model: Sequential, x: Any, y: Any, **options: Any) -> Any:
     return model.fit(x, y, **{"batch_size": 16, "epochs": 3, "verbose": 0} | options).history
 
 
-def test_the_backend_runs_on_the_host_only_inside_of_the_context() -> None:
-    assert isinstance(backends.get("cupy").device, devices.CudaOnHost)
+def test_the_backend_runs_on_the_host_only_inside_of_the_context(device: str) -> None:
+    assert isinstance(backends.get("cupy").device, devices.Gpu) == (device == "gpu")
+    assert backends.get("cupy").device.captures
     assert backends.get("numpy").device is devices.HOST
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(NO_GPU is not None, reason=str(NO_GPU))
+def test_there_is_a_gpu_and_all_tests_here_run_on_it(device: str) -> None:
+    assert len(DEVICES) == 2
 
 
 @pytest.mark.parametrize("net", NETS)
