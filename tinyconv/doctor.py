@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """Look at everything, in the order a reader wants it.  Compiles one small kernel to see that compiling works."""
-    return [*versions(), *processor(), *threads(), *memory(), *folders(), *gpu(gpus(), cupy_wheels())]
+    return [*versions(), *processor(), *threads(), *memory(), *folders(), *gpu(gpus(), cupy_wheels()), *cuda_on_host()]
 
 
 def versions() -> list[Finding]:
@@ -112,9 +112,13 @@ def memory() -> list[Finding]:
 def folders() -> list[Finding]:
     """Where compiled kernels and datasets are kept, how much is there, and whether they can be written."""
     from tinyconv.datasets import folders as data_folders
+    from tinyconv.kernels.cuda import cached
     from tinyconv.kernels.jit import cache_folder
 
-    found = [_folder("compiled kernels", cache_folder()), _folder("datasets", data_folders.cache_folder())]
+    found = [
+        _folder("compiled kernels", cache_folder()), _folder("CUDA kernels", cached.folder()),
+        _folder("datasets", data_folders.cache_folder()),
+    ]
     given = os.environ.get("TINYCONV_DATA")
     if given is None:
         found.append(Finding("folders", "TINYCONV_DATA", "not set; datasets are downloaded when first asked for"))
@@ -160,7 +164,41 @@ def gpu(found: Iterable[str], wheels: list[str]) -> list[Finding]:
         return [*lines, Finding("GPU", "CuPy", value, fix)]
     if not wheels:
         return [*lines, Finding("GPU", "CuPy", "not installed", install if devices else "")]
-    return [*lines, _try_cupy(wheels[0], install, bool(devices))]
+    cupy = _try_cupy(wheels[0], install, bool(devices))
+    return [*lines, cupy] if cupy.fix or not devices else [*lines, cupy, *_try_kernels()]
+
+
+def _try_kernels() -> list[Finding]:
+    """Whether the cupy backend can compile and run a kernel of its own; and the memory there is."""
+    import numpy as np
+
+    from tinyconv import backends
+    from tinyconv.errors import BackendError
+    from tinyconv.kernels.cuda.problems import CudaError
+
+    begin = perf_counter()
+    try:
+        backend = backends.get("cupy")
+        y = backend.device.numpy(backend.relu.forward(backend.device.asarray(np.float32([-1, 2]))))
+    except (BackendError, CudaError) as problem:
+        sentence, _, fix = str(problem).partition(": ")
+        return [Finding("GPU", "CUDA kernels", sentence, fix or sentence)]
+    if y.tolist() != [0, 2]:
+        return [Finding("GPU", "CUDA kernels", f"compute relu(-1, 2) = {y.tolist()}", "update the GPU's driver")]
+    seconds = perf_counter() - begin
+    return [
+        Finding("GPU", "CUDA kernels", f"work: one small kernel in {seconds:.1f} s (quicker from the cache)"),
+        Finding("GPU", "memory", backend.device.memory()),
+    ]
+
+
+def cuda_on_host() -> list[Finding]:
+    """Whether CUDA kernels can be compiled for the processor, as tests and a lab do."""
+    from tinyconv.kernels.cuda import host
+
+    compiler = host.compiler_version()
+    value = f"compiled for tests by {compiler}" if compiler else "tested where g++ is installed; it is not, here"
+    return [Finding("GPU", "without a GPU", value)]
 
 
 def _try_cupy(wheel: str, install: str, has_gpu: bool) -> Finding:
@@ -197,5 +235,6 @@ def _folder(name: str, folder: Path) -> Finding:
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if os.access(nearest, os.W_OK):
         return Finding("folders", name, f"{folder} ({size:.1f} MiB)")
-    variable = "NUMBA_CACHE_DIR" if name == "compiled kernels" else "TINYCONV_CACHE"
+    variables = {"compiled kernels": "NUMBA_CACHE_DIR", "CUDA kernels": "XDG_CACHE_HOME"}
+    variable = variables.get(name, "TINYCONV_CACHE")
     return Finding("folders", name, f"{folder} cannot be written", f"set {variable} to a folder that can be written")

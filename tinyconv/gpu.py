@@ -99,4 +99,5 @@ def _version(number: int) -> str:
 
 
 def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(".")
+    """What CuPy says, without a colon: the one in the sentence around it stands before the fix."""
+    return (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(".").replace(": ", ", ")

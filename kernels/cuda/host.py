@@ -36,6 +36,12 @@ def available() -> bool:
     return _compiler() is not None
 
 
+def compiler_version() -> str | None:
+    """The first line that the C++ compiler says about itself, or None where there is none."""
+    compiler = _compiler()
+    return None if compiler is None else (_version(compiler).splitlines() or [compiler])[0]
+
+
 def launch(
     path: Path, kernel: str, macros: Defines, grid: tuple[int, int, int], block: tuple[int, int, int],
     arguments: Sequence[Any], shared: int, *, backwards: bool = False,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinyconv import backends, devices, gpu
+from tinyconv import backends, devices, doctor, gpu
 from tinyconv.errors import BackendError
 from tinyconv.kernels.cuda import host, step
 from tinyconv.kernels.cuda.problems import CompileError, CudaError
@@ -382,6 +382,19 @@ def test_data_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) 
     wanted = one.fit(x, y, batch_size=8, verbose=0).history
     monkeypatch.setattr(State, "most_bytes", 20_000)
     assert_allclose(other.fit(x, y, batch_size=8, verbose=0).history["loss"], wanted["loss"], rtol=1e-5)
+
+
+def test_the_doctor_runs_a_kernel(cupy: Any) -> None:
+    cupy.arange = lambda n: SimpleNamespace(sum=lambda: n * (n - 1) // 2)
+    found = {finding.name: finding for finding in doctor.gpu(["H100"], ["cupy-cuda13x"])}
+    assert found["CUDA kernels"].value.startswith("work: one small kernel in")
+    assert "2.00 MiB pooled" in found["memory"].value
+    assert not any(finding.fix for finding in found.values())
+    backends._get.cache_clear()
+    cupy.cuda.runtime.memGetInfo = raising("cudaErrorDevicesUnavailable: busy")
+    broken = doctor.gpu(["H100"], ["cupy-cuda13x"])[-1]
+    assert broken.value == "The GPU is taken by another process (cudaErrorDevicesUnavailable, busy)"
+    assert broken.fix.startswith("end that one")
 
 
 def raising(message: str) -> Callable[[], Any]:

@@ -22,6 +22,7 @@ from tinyconv.cli import (
     zoo,
 )
 from tinyconv.errors import TinyconvError
+from tinyconv.kernels.cuda.problems import CudaError
 
 FAILURE, INTERRUPTED = 1, 130
 
@@ -34,6 +35,8 @@ class _Sentences(TyperGroup):
             return super().invoke(ctx)
         except TinyconvError as problem:
             raise _exit(ctx, str(problem), problem.exit_code) from problem
+        except CudaError as problem:
+            raise _exit(ctx, str(problem), FAILURE) from problem
         except KeyboardInterrupt as problem:
             raise _exit(ctx, "Interrupted.", INTERRUPTED) from problem
         except MemoryError as problem:
