@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyconv import random
+from tinyconv.devices import HOST, Device
 from tinyconv.errors import ArgumentError, GradientError
 from tinyconv.layers.base import Layer, Parameter
 from tinyconv.models import Sequential
@@ -137,19 +138,20 @@ def check_layer(
             'it with dtype="float64".'
         )
     layer.needs_input_gradient = True
-    step = layer.step
+    step, device = layer.step, layer.backend.device
+    inputs = device.asarray(images)
 
     def forward() -> Array:
         layer.step = step
-        return np.array(layer.forward(images, training))
+        return np.array(device.numpy(layer.forward(inputs, training)))
 
     with _Unchanged([parameter.value for parameter in layer.parameters]):
         y = forward()
         dy = _draw(seed, "dy", y.shape)
         _poison(layer.parameters)
-        dx = layer.backward(dy.copy())
-        claims = [_Claim("input", images, dx)]
-        claims += _claims(layer.parameters)
+        dx = layer.backward(device.asarray(dy.copy()))
+        claims = [_Claim("input", inputs, dx, device)]
+        claims += _claims(layer.parameters, device)
         return _report(layer.name, claims, forward, dy, seed, tolerance, groups)
 
 
@@ -163,7 +165,7 @@ def check_loss(
     def forward() -> Array:
         return np.array([loss(y_true, predictions)[0]], np.float64)
 
-    claims = [_Claim("y_pred", predictions, dy)]
+    claims = [_Claim("y_pred", predictions, dy, HOST)]
     return _report(type(loss).__name__, claims, forward, np.ones(1), seed, tolerance, groups)
 
 
@@ -184,26 +186,31 @@ def check_model(
     twin.set_weights(model.get_weights())
     _roughen(twin.weights, seed)
 
+    device = twin.backend.device
+    inputs = device.asarray(images)
+
     def forward() -> Array:
-        value, _ = twin.plan.loss(images, y, training=True)
+        value, _ = twin.plan.loss(inputs, y, training=True)
         penalty = sum(one.regularizer.penalty(one.value) for one in twin.weights if one.regularizer is not None)
         return np.array([value + penalty])
 
     _poison(twin.weights)
     twin.loss_and_gradients(images, y)
-    return _report(model.name, _claims(twin.weights), forward, np.ones(1), seed, tolerance, groups)
+    return _report(model.name, _claims(twin.weights, device), forward, np.ones(1), seed, tolerance, groups)
 
 
 # -- the comparison ---------------------------------------------------------------------------------------------------
 
 
 class _Claim:
-    """A tensor that the output depends on, and what backward claims to be its gradient."""
+    """A tensor on a device that the output depends on, and what backward claims to be its gradient."""
 
-    def __init__(self, name: str, values: Array, gradient: Array | None) -> None:
+    def __init__(self, name: str, values: Array, gradient: Array | None, device: Device) -> None:
         self.name = name
         self.values = values
-        self.gradient = None if gradient is None else np.array(gradient)  # a copy: the next backward overwrites it
+        self.device = device
+        # a copy: the next backward overwrites it
+        self.gradient = None if gradient is None else np.array(device.numpy(gradient))
 
     def fault(self) -> str | None:
         """What makes a comparison impossible, if anything."""
@@ -222,16 +229,17 @@ class _Difference:
     def __init__(self, claim: _Claim, where: Array, direction: Array, forward: Callable[[], Array], dy: Array) -> None:
         assert claim.gradient is not None
         self.where = where
-        h = STEP * max(1.0, float(np.sqrt(np.mean(claim.values**2))))
+        device = claim.device
+        h = STEP * max(1.0, float(np.sqrt(np.mean(device.numpy(claim.values) ** 2))))
         flat = claim.values.reshape(-1)  # a view: values are C-contiguous
-        original = flat[where].copy()
+        original = np.array(device.numpy(flat[where]))
 
         def at(distance: float) -> Array:
-            flat[where] = original + distance * direction
+            flat[where] = device.asarray(original + distance * direction)
             try:
                 return forward()
             finally:
-                flat[where] = original
+                flat[where] = device.asarray(original)
 
         middle = at(0.0)
 
@@ -258,8 +266,8 @@ class _Difference:
         return self.kink > 0.5 * tolerance * max(abs(self.numeric), typical) + 4 * self.noise
 
 
-def _claims(parameters: Sequence[Parameter]) -> list[_Claim]:
-    return [_Claim(one.name, one.value, one.gradient) for one in parameters if one.trainable]
+def _claims(parameters: Sequence[Parameter], device: Device) -> list[_Claim]:
+    return [_Claim(one.name, one.value, one.gradient, device) for one in parameters if one.trainable]
 
 
 def _report(
@@ -341,8 +349,9 @@ def _poison(parameters: Sequence[Parameter]) -> None:
 def _roughen(parameters: Sequence[Parameter], seed: int) -> None:
     """Add random numbers to the trainable parameters that are one constant."""
     for parameter in parameters:
-        if parameter.trainable and np.ptp(parameter.value) == 0:
-            parameter.value += 0.3 * _draw(seed, parameter.name, parameter.value.shape)
+        values = parameter.numpy()
+        if parameter.trainable and np.ptp(values) == 0:
+            parameter.set(values + 0.3 * _draw(seed, parameter.name, values.shape))
 
 
 def _draw(seed: int, stream: str, shape: Shape) -> Array:

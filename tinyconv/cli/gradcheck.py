@@ -14,7 +14,7 @@ def gradcheck(
         str | None,
         typer.Argument(help="A network of the zoo or a kind of layer, such as Conv2D; every layer when left out."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="numpy or numba.")] = "numpy",
+    backend: Annotated[str, typer.Option(help="numpy, numba or cupy.")] = "numpy",
     seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
 ) -> None:
     """Compare hand-written gradients with differences, in float64. Exits 1 when one is wrong."""
