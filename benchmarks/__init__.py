@@ -4,6 +4,7 @@
     tinyconv bench ladder conv2d            every rung of an operation against the limits of the machine
     tinyconv bench accuracy                 what the reference networks reach on their test images
     tinyconv bench memory | startup | scaling | predict | time-to-accuracy
+    tinyconv bench lab-page                 how soon the lab page opens, and pictures per second while drawing
     tinyconv bench tune                     the model by which the rung of a convolution is chosen, refitted
 
 Each is a module here with a function `run(…) -> Report`; `report.write(folder)` leaves NAME.json (all numbers and the

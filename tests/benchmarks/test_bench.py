@@ -1,14 +1,19 @@
 """`tinyconv bench …` from end to end, as small as it can be: what it shows and what it leaves."""
 
 import json
+import sys
+from contextlib import ExitStack
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from tinyconv.benchmarks import scaling
+from tinyconv.benchmarks.chromium import chromium
 from tinyconv.benchmarks.contestants import choose
 from tinyconv.benchmarks.race import Rounds
 from tinyconv.cli.app import app
+from tinyconv.errors import StateError
 
 SMALL = ("--network", "fashion_perceptron", "--rounds", "2", "--threads", "1", "--contestant", "tinyconv-numpy")
 
@@ -43,6 +48,32 @@ def refuse(*arguments):
     result = CliRunner().invoke(app, ["bench", *arguments])
     assert result.exit_code == 2
     return result.stderr
+
+
+@pytest.mark.slow
+def test_lab_page():
+    pytest.importorskip("starlette")
+    pytest.importorskip("uvicorn")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(chromium())
+        except StateError as problem:
+            pytest.skip(str(problem))
+    document = bench("lab-page", "--rounds", "1", "--seconds", "1")
+    results = document["results"]
+    assert 0 < results["open_seconds"]["median"] < 600
+    assert set(results["pictures_per_second"]) == set(results["longest_pause_milliseconds"])
+    assert len(results["pictures_per_second"]) == 3
+    for name, speed in results["pictures_per_second"].items():
+        assert 1000 / results["longest_pause_milliseconds"][name] <= speed["low"]
+    with Image.open("out/lab_page.png") as picture:
+        assert picture.size == (1280, 800)
+        assert len(picture.convert("RGB").getcolors(2**20)) > 100  # not an empty page
+
+
+def test_lab_page_without_playwright(monkeypatch):
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    assert 'pip install "tinyconv[browser]"' in refuse("lab-page")
 
 
 @pytest.mark.slow

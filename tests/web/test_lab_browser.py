@@ -5,12 +5,13 @@ Needs Playwright and a Chromium; at the sizes of a laptop and of a phone, and no
 
 import itertools
 import re
-import shutil
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
 from tinyconv import layers, saving
+from tinyconv.benchmarks.chromium import chromium
+from tinyconv.errors import StateError
 from tinyconv.models import Sequential
 from tinyconv.web import network
 from tinyconv.web.bench import Bench
@@ -30,16 +31,12 @@ ONE = [[(0.5, 0.15), (0.5, 0.85)]]
 
 @pytest.fixture(scope="module")
 def browser():
-    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with playwright.sync_playwright() as engines:
-        if installed is None and not Path(engines.chromium.executable_path).exists():
-            pytest.skip("there is no Chromium on this machine")
-        # --no-sandbox: tests may run as root, and the only page that is opened is ours.
-        opened = engines.chromium.launch(
-            executable_path=installed, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(chromium())
+        except StateError as problem:
+            pytest.skip(str(problem))
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -197,12 +194,20 @@ def test_an_edited_kernel_changes_the_maps(page):
     expect(page.locator(".weight input[type=number]")).to_have_value("0")
     cell = page.locator(".grid button").nth(12)
     cell.focus()
-    cell.press("+")
-    expect(cell).to_have_text(".05")
+    for _ in range(9):  # quicker than answers come
+        cell.press("+")
+    cell.press("-")
+    expect(cell).to_have_text(".40")
     page.locator(".weight input[type=number]").fill("1.5")
     page.locator(".weight input[type=number]").press("Enter")
     expect(cell).to_have_text("1.5")
     expect(page.locator(".equation .result")).to_contain_text("✓")
+    for nonsense in ("1000", "-1e30", ""):
+        page.locator(".weight input[type=number]").fill(nonsense)
+        page.locator(".weight input[type=number]").press("Enter")
+        expect(page.locator("#problem")).to_contain_text("from −100 to 100")
+        expect(page.locator(".weight input[type=number]")).to_have_value("1.5")
+    expect(cell).to_have_text("1.5")
     page.get_by_role("button", name="undo edits").click()
     expect(page.locator("#undo")).to_be_disabled()
     becomes(page, "[data-layer='2'][data-map='2'] canvas", before)
@@ -219,6 +224,18 @@ def test_every_layer_explains_its_numbers(page):
         expect(page.locator("#probe")).to_contain_text(words)
         expect(page.locator("#probe")).to_contain_text("✓")
         expect(page.locator("#probe")).not_to_contain_text("✗")
+
+
+def test_pointing_explains_and_a_click_keeps_it(laptop):
+    page = laptop
+    draw(page, SEVEN)
+    page.locator("[data-layer='2'][data-map='1']").click()
+    expect(page.locator("#probe-title")).to_contain_text("max_pooling2d, map 2")
+    page.locator("[data-layer='4'][data-map='3']").hover()
+    expect(page.locator("#probe-title")).to_contain_text("re_lu_1, map 4")
+    expect(page.locator("[data-layer='3'][data-map='3'] .window")).to_be_visible()  # where it came from
+    page.mouse.move(5, 5)
+    expect(page.locator("#probe-title")).to_contain_text("max_pooling2d, map 2")
 
 
 def test_steps_forward_and_backward(page):

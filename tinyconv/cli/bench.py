@@ -195,6 +195,18 @@ def tune(
     _run(lambda say: benchmark.run(_rounds(threads, rounds, seconds), networks=networks, say=say), output)
 
 
+@app.command()
+def lab_page(
+    rounds: NumberOfRounds = 5,
+    seconds: Annotated[float, typer.Option("--seconds", "-s", help="How long to draw in a round.")] = 3.0,
+    output: Output = RESULTS,
+) -> None:
+    """How soon the lab page opens, and pictures per second while drawing, in Chromium; with a picture of the page."""
+    from tinyconv.benchmarks import lab_page as benchmark
+
+    _run(lambda say: benchmark.run(_rounds(None, rounds, seconds), say=say), output)
+
+
 def _rounds(threads: int | None, rounds: int, seconds: float = 0.0) -> "Rounds":
     """The settings, checked."""
     from tinyconv.benchmarks.machine import usable_threads

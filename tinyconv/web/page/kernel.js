@@ -3,10 +3,13 @@
 import { paint, toBytes } from "./colors.js";
 import { send } from "./connection.js";
 import { element, short } from "./dom.js";
+import { complain } from "./problem.js";
 import { arrow, brief, channelOf, clamp, equation, labelled, largest, numberGrid } from "./parts.js";
 
 const STEP = 0.05; // that a key changes a weight by
 const RANGE = 2; // of the slider
+const BELIEVED = 1000; // milliseconds that an edit is shown without an answer
+const LARGEST = 100; // weight that may be typed, as in bench.py
 const STRENGTH = 2; // of the ready-made kernels: the sum of their sizes
 
 const READY = {
@@ -19,6 +22,7 @@ const READY = {
 
 let channel = 0; // of the input, the one in large
 let chosen = [0, 0]; // the weight with the slider
+let edited = null; // the last edit, until the lab's answer has it: answers to earlier ones may still be on their way
 
 /** The elements of the explanation; `update` shows another number of the same layer. */
 export function kernelExplanation(first, layer) {
@@ -37,17 +41,24 @@ export function kernelExplanation(first, layer) {
   const lines = element("dl", { class: "equation" });
   const strip = channels > 1 ? channelStrip(height, width, channels, (next) => [(channel = next), update(explained)]) : null;
 
-  const weight = () => explained.kernel[chosen[0]][chosen[1]][channel];
-  const change = (values) => {
-    values.forEach((row, y) => row.forEach((value, x) => (explained.kernel[y][x][channel] = value))); // for the next key
-    send({ do: "edit", layer: explained.layer, channel, filter: explained.place[2], values });
+  const target = () => ({ layer: explained.layer, channel, filter: explained.place[2] });
+  const values = () => withEdit(channelOf(explained.kernel, channel), JSON.stringify(target()));
+  const weight = () => values()[chosen[0]][chosen[1]];
+  const change = (to) => {
+    edited = { what: JSON.stringify(target()), values: to, time: performance.now() };
+    send({ do: "edit", ...target(), values: to });
+    update(explained);
+    setTimeout(() => kernel.grid.isConnected && update(explained), BELIEVED);
   };
   const changeWeight = (value) => {
-    if (!Number.isFinite(value)) return;
-    const values = channelOf(explained.kernel, channel);
-    values[chosen[0]][chosen[1]] = Number(value.toFixed(4));
-    change(values);
-    update(explained);
+    if (!(Math.abs(value) <= LARGEST)) {
+      complain(`A weight is a number from −${LARGEST} to ${LARGEST}; it stays as it was.`);
+      number.value = Number(weight().toFixed(3));
+      return;
+    }
+    const next = values().map((row) => [...row]);
+    next[chosen[0]][chosen[1]] = Number(value.toFixed(4));
+    change(next);
   };
 
   kernel.cells.forEach((cell, index) => {
@@ -65,7 +76,7 @@ export function kernelExplanation(first, layer) {
   });
   slider.addEventListener("input", () => changeWeight(Number(slider.value)));
   number.addEventListener("change", () => changeWeight(number.value.trim() === "" ? NaN : Number(number.value)));
-  undo.addEventListener("click", () => send({ do: "restore" }));
+  undo.addEventListener("click", () => [(edited = null), send({ do: "restore" })]);
   const ready = Object.entries(READY).map(([name, at]) => {
     const button = element("button", { type: "button", class: "chip" }, name);
     button.addEventListener("click", () => change(readyKernel(at, height, width)));
@@ -79,7 +90,7 @@ export function kernelExplanation(first, layer) {
     window.set(channelOf(shown, channel), largest(shown));
     windowPart.firstChild.textContent = (gradient ? "the kernel’s gradient" : "the window") + (channels > 1 ? `, channel ${channel + 1}` : "");
     kernelPart.firstChild.textContent = `${gradient ? "" : "× "}the kernel: change it!`;
-    kernel.set(channelOf(weights, channel), largest(weights));
+    kernel.set(values(), largest([weights, values()]));
     kernel.cells.forEach((cell, index) => {
       const isChosen = index === chosen[0] * width + chosen[1];
       cell.setAttribute("tabindex", isChosen ? 0 : -1);
@@ -100,6 +111,14 @@ export function kernelExplanation(first, layer) {
     element("div", { class: "part sum" }, ...(strip ? [strip.element] : []), lines, element("div", { class: "row shapes" }, ...ready, undo)),
   ];
   return { elements, update, undo };
+}
+
+/** What the lab says of a kernel, or what it will say when it has heard of the last edit. */
+function withEdit(values, what) {
+  if (edited?.what !== what) return values;
+  const isAnswered = values.every((row, y) => row.every((value, x) => Math.abs(value - edited.values[y][x]) < 1e-4));
+  if (isAnswered || performance.now() - edited.time >= BELIEVED) edited = null;
+  return edited?.values ?? values;
 }
 
 function sumLines({ sums, bias, total, value, activation }) {

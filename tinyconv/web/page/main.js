@@ -8,6 +8,7 @@ import * as probe from "./probe.js";
 import * as steps from "./steps.js";
 import * as training from "./training.js";
 import { byId, element } from "./dom.js";
+import { complain, settled } from "./problem.js";
 
 /** What the network is, in a sentence. */
 function story({ source, status, epochs_seen: epochs }) {
@@ -74,18 +75,8 @@ connection.on("example", ({ image, label }) => {
 
 connection.on("waiting", ({ waiting }) => byId("network").setAttribute("aria-busy", waiting));
 connection.on("problem", ({ sentence }) => complain(sentence));
-connection.on("connected", () => (byId("problem").hidden = true));
+connection.on("connected", settled);
 connection.on("lost", ({ code, reason }) => complain(reason || (code === 1009 ? "That message was too large for the lab." : "The lab does not answer. It is asked again every second; is `tinyconv lab open` still running?"), true));
-
-let fading = 0;
-
-/** Show a sentence, for as long as it takes to read it, or until something changes. */
-function complain(sentence, stay = false) {
-  clearTimeout(fading);
-  byId("problem").textContent = sentence;
-  byId("problem").hidden = false;
-  if (!stay) fading = setTimeout(() => (byId("problem").hidden = true), 8000);
-}
 
 function showSpeed(milliseconds) {
   const now = performance.now();
