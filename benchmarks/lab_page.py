@@ -19,6 +19,7 @@ from tinyconv.errors import TinyconvError
 from . import machine
 from .chromium import chromium
 from .measure import Measurement
+from .process import with_checkout
 from .race import Rounds, Say
 from .report import Report, Table
 
@@ -85,9 +86,9 @@ def _lab(cache: str) -> Iterator[tuple[str, float]]:
     """A running lab with what it has kept in `cache`: its address, and the seconds until its page was answered."""
     begin = perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tinyconv", "lab", "open", "--no-browser", "--port", "0"], text=True,
-        env=os.environ | {"TINYCONV_CACHE": cache, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        [sys.executable, "-P", "-m", "tinyconv", "lab", "open", "--no-browser", "--port", "0"],
+        env=with_checkout(os.environ | {"TINYCONV_CACHE": cache, "PYTHONUNBUFFERED": "1"}), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     try:
         assert process.stdout is not None

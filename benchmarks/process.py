@@ -156,10 +156,16 @@ def find_tcmalloc(given: Path | None = None) -> str:
 
 
 def _environment(threads: int, preload: str | None, more: Mapping[str, str]) -> dict[str, str]:
-    """This process's variables, with the contestant's own; a checkout is put on the import path."""
-    result = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict(more)
-    if (CHECKOUT / "setup.cfg").is_file():
-        result["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), result.get("PYTHONPATH")]))
+    """This process's variables, with the contestant's own."""
+    result = with_checkout(dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict(more))
     if preload is not None:
         result["LD_PRELOAD"] = preload
+    return result
+
+
+def with_checkout(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables with which another Python finds this tinyconv, be it a checkout or installed."""
+    result = dict(environment)
+    if (CHECKOUT / "setup.cfg").is_file():
+        result["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), result.get("PYTHONPATH")]))
     return result
