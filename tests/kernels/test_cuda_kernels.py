@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyconv import gpu
 from tinyconv.kernels.batchnorm import cuda as batchnorm
 from tinyconv.kernels.contract import PhiloxKey
 from tinyconv.kernels.cuda import host, source
@@ -119,6 +120,7 @@ CALLS: dict[str, Callable[[ModuleType], Results]] = {
     "dropout": dropout, "philox": philox, "adam": adam, "sgd": sgd, "dense": dense, "conv2d": convolution,
     "conv_relu_maxpool": convolution_and_pool,
 }
+NO_GPU = gpu.find_problem()
 CUDA = [(operation, name) for operation in CALLS for name in RUNGS[operation] if name.startswith("cuda")]
 
 
@@ -221,14 +223,12 @@ class OnDevice:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(NO_GPU is not None, reason=str(NO_GPU))
 @every_rung
 def test_on_a_gpu(operation: str, name: str) -> None:
     """The same as on the host build, up to rounding; the same bits every time."""
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    try:
-        cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as problem:
-        pytest.skip(f"no GPU: {problem}")
+    import cupy
+
     rung = implementation(operation, name)
     once, twice = (list(CALLS[operation](OnDevice(rung, cupy))) for _ in range(2))
     for one, other, expected in zip(once, twice, CALLS[operation](rung), strict=True):

@@ -1,14 +1,15 @@
 """Gradient checks of every layer, with every hyperparameter, on every backend; of every loss; of whole models.
 
-The cupy backend's kernels run on the processor here.
+The cupy backend's kernels run on the processor, and on a GPU where there is one.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
-from tinyconv import backends, layers, losses
+from tinyconv import backends, gpu, layers, losses
 from tinyconv.gradcheck import check_layer, check_loss, check_model
 from tinyconv.kernels.cuda import host
 from tinyconv.layers import (
@@ -29,12 +30,13 @@ from tinyconv.layers import (
 from tinyconv.models import Sequential
 
 CUDA = pytest.param("cupy", marks=pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)"))
-BACKENDS = ["numpy", "numba", CUDA]
+GPU = pytest.param("cupy", marks=pytest.mark.gpu, id="gpu")
+BACKENDS = ["numpy", "numba", CUDA, *([] if gpu.find_problem() else [GPU])]
 
 
 @pytest.fixture(autouse=True)
-def on_host() -> Iterator[None]:
-    with backends.cuda_on_host():
+def device(request: pytest.FixtureRequest) -> Iterator[None]:
+    with nullcontext() if request.node.get_closest_marker("gpu") else backends.cuda_on_host():
         yield
 
 
@@ -168,7 +170,12 @@ def test_loss(name):
 def test_loss_fused_with_its_activation(name, backend):
     loss, y_true, _ = LOSSES[name]
     kernels = backends.get(backend)
-    check_loss(lambda y, logits: loss.on_logits(y, logits, backend=kernels), y_true, LOGITS).raise_if_wrong()
+
+    def fused(y, logits):
+        value, gradient = loss.on_logits(y, kernels.device.asarray(logits), backend=kernels)
+        return value, kernels.device.numpy(gradient)
+
+    check_loss(fused, y_true, LOGITS).raise_if_wrong()
 
 
 def _classifier(backend, fuse, **arguments):
