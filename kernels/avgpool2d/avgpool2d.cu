@@ -11,7 +11,8 @@ extern "C" __global__ void forward(
     each_pixel<SIZE>(n, oh, ow, channels, aligned(x, y), [&](int image, auto place, Pixel at) {
         constexpr int N = decltype(place)::SIZE;
         const T* from = x + static_cast<long long>(image) * height * width * channels + at.channel;
-        const Range rows = real_pixels(at.row, kh, sh, top, height), columns = real_pixels(at.column, kw, sw, left, width);
+        const Range rows = real_pixels(at.row, kh, sh, top, height);
+        const Range columns = real_pixels(at.column, kw, sw, left, width);
         Pack<T, N> sum = {};
         for (int r = rows.first; r < rows.stop; r++)
 #pragma unroll 4

@@ -1,5 +1,5 @@
-// A number that a kernel gets by value, or finds in device memory: there it may be another one each time that a captured
-// graph is replayed.  The type of the parameter, N or const N*, is a macro that `scalars.py` sets.
+// A number that a kernel gets by value, or finds in device memory: there it may be another one each time that a
+// captured graph is replayed.  The type of the parameter, N or const N*, is a macro: see `changing` in `launches.py`.
 #pragma once
 
 template <class N>

@@ -38,7 +38,8 @@ extern "C" __global__ void forward(
         constexpr int N = decltype(place)::SIZE;
         const T* from = x + static_cast<long long>(image) * height * width * channels + at.channel;
         const auto pixel = [&](int r, int s) { return load<N>(from + (r * width + s) * channels); };
-        const Range rows = real_pixels(at.row, kh, sh, top, height), columns = real_pixels(at.column, kw, sw, left, width);
+        const Range rows = real_pixels(at.row, kh, sh, top, height);
+        const Range columns = real_pixels(at.column, kw, sw, left, width);
         const int r = rows.first, s = columns.first;
         const int start = (r - at.row * sh + top) * kw + s - at.column * sw + left;  // place of the first real pixel
         Best<N> best(pixel(r, s), start);
