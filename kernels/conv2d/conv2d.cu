@@ -11,12 +11,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_forw
 ) {
     const Convolution g = THE_CONVOLUTION;
     const Task task(g.depth(), k_per_part);
-    T sums[THREAD_M][THREAD_N];
-    clear(sums);
+    Sums sums;
     multiply(
         Windows<A_WIDTH>{x, g}, Columns<B_WIDTH>{w, g.filters, g.filters}, task.m, task.n, task.k_begin, task.k_end, sums
     );
-    write(y + task.part * part_size, b, task.m, task.n, g.out_pixels(), g.filters, sums);
+    sums.write(y + task.part * part_size, b, task.m, task.n, g.out_pixels(), g.filters);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_backward_input(
@@ -24,12 +23,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_back
 ) {
     const Convolution g = THE_CONVOLUTION;
     const Task task(g.taps() * g.filters, k_per_part);
-    T sums[THREAD_M][THREAD_N];
-    clear(sums);
+    Sums sums;
     multiply(
         OutputsOver<A_WIDTH>{dy, g}, WeightsTurned<B_WIDTH>{w, g}, task.m, task.n, task.k_begin, task.k_end, sums
     );
-    write(dx + task.part * part_size, nullptr, task.m, task.n, g.pixels(), g.channels, sums);
+    sums.write(dx + task.part * part_size, nullptr, task.m, task.n, g.pixels(), g.channels);
 }
 
 // The blocks of the first row of tiles also see all of dy once: they add up its columns for db.
@@ -38,13 +36,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_back
 ) {
     const Convolution g = THE_CONVOLUTION;
     const Task task(g.out_pixels(), k_per_part);
-    T sums[THREAD_M][THREAD_N], column_sum = T(0);
-    clear(sums);
+    Sums sums;
+    T column_sum = T(0);
     multiply(
         WindowsTurned<A_WIDTH>{x, g}, Columns<B_WIDTH>{dy, g.filters, g.filters}, task.m, task.n, task.k_begin, task.k_end,
         sums, task.m == 0, column_sum
     );
-    write(dw + task.part * part_size, nullptr, task.m, task.n, g.depth(), g.filters, sums);
+    sums.write(dw + task.part * part_size, nullptr, task.m, task.n, g.depth(), g.filters);
     const int column = task.n + static_cast<int>(threadIdx.x);
     if (task.m == 0 && threadIdx.x < TILE_N && column < g.filters) db[task.part * part_size + column] = column_sum;
 }

@@ -6,6 +6,8 @@
 
 The input gradient is gathered: an element of dx belongs to one thread, so nothing is added atomically.  The sum over
 the pixels of the batch is long and dw small: it is cut into parts, which are added in order (see `cuda.gemm`).
+
+Beyond the contract, all take `precision`: "float32", or "tf32" or "bf16" to let tensor cores multiply rounded numbers.
 """
 
 from functools import lru_cache
@@ -27,6 +29,7 @@ SOURCE = Source(Path(__file__).with_name("conv2d.cu"))
 def forward(
     x: Array, w: Array, b: Array | None = None, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
     dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None,
+    precision: str = "float32",
 ) -> Array:
     """y = windows · w + b; see `contract.Conv2D`."""
     x, w = contiguous(x), contiguous(w)
@@ -37,7 +40,7 @@ def forward(
         gemm.multiply(
             SOURCE, "conv2d_forward", x, w, (gemm.width(x, channels), gemm.width(w, filters)),
             (y.size // filters, filters, kh * kw * channels), scalars(x.shape, w.shape, strides, padding, dilation), y,
-            bias=None if b is None else contiguous(b), workspace=workspace,
+            bias=None if b is None else contiguous(b), precision=precision, workspace=workspace,
         )  # fmt: skip
     return y
 
@@ -45,6 +48,7 @@ def forward(
 def backward_input(
     dy: Array, w: Array, x_shape: ImageShape, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
     dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None,
+    precision: str = "float32",
 ) -> Array:
     """dx: each pixel gathers dy · w from the windows over it."""
     dy, w = contiguous(dy), contiguous(w)
@@ -54,7 +58,7 @@ def backward_input(
         gemm.multiply(
             SOURCE, "conv2d_backward_input", dy, w, (gemm.width(dy, filters), gemm.width(w, filters)),
             (dx.size // channels, channels, kh * kw * filters),
-            scalars(tuple(x_shape), w.shape, strides, padding, dilation), dx, workspace=workspace,
+            scalars(tuple(x_shape), w.shape, strides, padding, dilation), dx, precision=precision, workspace=workspace,
         )  # fmt: skip
     return dx
 
@@ -62,6 +66,7 @@ def backward_input(
 def backward_weights(
     x: Array, dy: Array, w_shape: WeightShape, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
     dilation: Pair = (1, 1), out: tuple[Array, Array] | None = None, workspace: Workspace | None = None,
+    precision: str = "float32",
 ) -> tuple[Array, Array]:
     """dw = windowsᵀ · dy, and db = Σ dy in the same pass."""
     x, dy = contiguous(x), contiguous(dy)
@@ -76,7 +81,7 @@ def backward_weights(
         SOURCE, "conv2d_backward_weights", x, dy, (gemm.width(x, channels), gemm.width(dy, filters)),
         (kh * kw * channels, filters, dy.size // filters),
         scalars(x.shape, tuple(w_shape), strides, padding, dilation), dw, columns=db,
-        workspace=workspace,
+        precision=precision, workspace=workspace,
     )  # fmt: skip
     return dw, db
 

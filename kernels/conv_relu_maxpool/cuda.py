@@ -5,6 +5,9 @@ so that a thread pools what it has in registers (quarters.cu, places.cu).  Where
 computed once for each window that has it.
 
 Backward first gathers dz, the gradient of the image before pooling (spread.cu), and then is the convolution's.
+
+Beyond the contract, both take `precision`, as `conv2d.cuda` does.  Tensor cores leave their sums with lanes that do not
+have whole windows, so with them forward is the three operations one after the other.
 """
 
 from functools import lru_cache
@@ -21,7 +24,9 @@ from ..cuda.arrays import contiguous, ensure, scratch
 from ..cuda.launcher import Source, ctype
 from ..cuda.launches import over_pixels
 from ..geometry import Padding, Pair, output_sizes
+from ..maxpool2d import cuda as maxpool2d
 from ..pooling import pooled_shape
+from ..relu import cuda as relu
 from ..workspace import Workspace
 
 _QUARTERS, _PLACES, _SPREAD = (
@@ -32,7 +37,7 @@ _QUARTERS, _PLACES, _SPREAD = (
 def forward(
     x: Array, w: Array, b: Array | None, pool_size: Pair, *, strides: Pair, padding: Padding, dilation: Pair,
     pool_strides: Pair, pool_padding: Padding, out: Array | None = None, winners: Array | None = None,
-    workspace: Workspace | None = None,
+    workspace: Workspace | None = None, precision: str = "float32",
 ) -> tuple[Array, Array]:
     """y, winners of maxpool2d(relu(conv2d(x, w, b))), both (n, ph, pw, f)."""
     x, w, b = contiguous(x), contiguous(w), None if b is None else contiguous(b)
@@ -43,6 +48,14 @@ def forward(
     winners = ensure(winners, shape, winner_dtype(pool_size), like=x)
     if not y.size:
         return y, winners
+    if gemm.check_precision(precision, x):
+        z = scratch(workspace, "conv_relu_maxpool/z", z_shape, x.dtype, like=x)
+        conv2d.forward(
+            x, w, b, strides=strides, padding=padding, dilation=dilation, out=z, workspace=workspace,
+            precision=precision,
+        )
+        relu.forward(z, out=z)
+        return maxpool2d.forward(z, pool_size, strides=pool_strides, padding=pool_padding, out=y, winners=winners)
     quarters = pool_size == (2, 2)
     rows = y.size // filters * (4 if quarters else 1)
     widths = gemm.width(x, channels), gemm.width(w, filters)
@@ -62,6 +75,7 @@ def backward(
     dy: Array, y: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding,
     dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
     out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None,
+    precision: str = "float32",
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
     z_shape = (len(x), *output_sizes(x.shape[1:3], w.shape[:2], strides, padding, dilation), w.shape[3])
@@ -74,7 +88,7 @@ def backward(
         pool_strides, pool_padding, WINNER=ctype(winners.dtype),
     )
     windows: dict[str, Any] = {
-        "strides": strides, "padding": padding, "dilation": dilation, "workspace": workspace,
+        "strides": strides, "padding": padding, "dilation": dilation, "workspace": workspace, "precision": precision,
     }  # fmt: skip
     dx, dw, db = (None, None, None) if out is None else out
     weights_out = None if dw is None or db is None else (dw, db)

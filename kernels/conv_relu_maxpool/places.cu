@@ -13,8 +13,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) forward(
     Best best[THREAD_M][THREAD_N / 4];
     for (int p = 0; p < pool.window_height; ++p)
         for (int q = 0; q < pool.window_width; ++q) {
-            T sums[THREAD_M][THREAD_N];
-            clear(sums);
+            Sums sums;
             multiply(
                 PooledWindows<A_WIDTH, false>{{x, g}, pool, p, q}, Columns<B_WIDTH>{w, g.filters, g.filters}, task.m,
                 task.n, 0, task.k_end, sums
@@ -25,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) forward(
 #pragma unroll
                 for (int j = 0; j < THREAD_N; j += 4)
                     best[i][j / 4].challenge(
-                        &sums[i][j], four_biases(b, task.n + at.column(j), g.filters), p * pool.window_width + q
+                        &sums.at[i][j], four_biases(b, task.n + at.column(j), g.filters), p * pool.window_width + q
                     );
             }
         }

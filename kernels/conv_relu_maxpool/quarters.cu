@@ -9,8 +9,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) forward(
     const Convolution g = THE_CONVOLUTION;
     const Pool pool = THE_POOL;
     const Task task(g.depth(), g.depth());
-    T sums[THREAD_M][THREAD_N];
-    clear(sums);
+    Sums sums;
     multiply(
         PooledWindows<A_WIDTH, true>{{x, g}, pool, 0, 0}, Columns<B_WIDTH>{w, g.filters, g.filters}, task.m, task.n, 0,
         task.k_end, sums
@@ -31,7 +30,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) forward(
             Best best;
 #pragma unroll
             for (int place = 0; place < 4; ++place)
-                if (real[place]) best.challenge(&sums[i + place][j], bias, place);
+                if (real[place]) best.challenge(&sums.at[i + place][j], bias, place);
             put(y + row, column, g.filters, best.value);
             put(winners + row, column, g.filters, best.winner);
         }

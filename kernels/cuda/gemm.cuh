@@ -25,7 +25,6 @@
 
 constexpr int ACROSS = TILE_N / THREAD_N;             // threads side by side over the tile
 constexpr int THREADS = TILE_M / THREAD_M * ACROSS;   // threads of a block
-constexpr int LANES = ACROSS < 8 ? ACROSS : 8;        // of which this many, times 32 / LANES, make a warp's patch
 
 template <int N> __device__ inline Pack<T, N> zeros() {
     Pack<T, N> v;
@@ -33,6 +32,27 @@ template <int N> __device__ inline Pack<T, N> zeros() {
     for (int i = 0; i < N; ++i) v.at[i] = T(0);
     return v;
 }
+
+// Write N neighbouring elements of a row that has `columns`, from `column` on: in one piece if they are all there and lie at
+// an address for that.
+template <class Element, int N>
+__device__ inline void put(Element* row, int column, int columns, const Pack<Element, N>& values) {
+    Element* to = row + column;
+    if (column + N <= columns && reinterpret_cast<unsigned long long>(to) % alignof(Pack<Element, N>) == 0) {
+        store(to, values);
+    } else {
+#pragma unroll
+        for (int e = 0; e < N; ++e)
+            if (column + e < columns) to[e] = values.at[e];
+    }
+}
+
+// What keeps a thread's sums, and how shared memory is laid out for it.
+#ifdef TENSOR_CORES
+#include "tensor.cuh"
+#else
+#include "registers.cuh"
+#endif
 
 // n / divisor for 0 <= n < 2^31 by one multiplication, as an integer division takes some 20 instructions (Granlund and
 // Montgomery, "Division by invariant integers using multiplication", 1994).  `gemm.py` computes the multiplier.
@@ -116,59 +136,35 @@ template <class Source, int SIDE> struct Copy {
         for (int i = 0; i < EACH; ++i)
             if (mine(i)) held[i] = source.at(places[i], k + depth(i), k_end);
     }
-    __device__ void store(T (*tile)[SIDE + PADDING]) const {
+    __device__ void store(Sums::Word (*tile)[SIDE + Sums::PADDING]) const {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             if (!mine(i)) continue;
-            T* first = &tile[depth(i)][outer(i)];
-            if (Source::ALONG_K) {
+            if (Source::ALONG_K || Sums::ROWS < TILE_K) {
 #pragma unroll
-                for (int e = 0; e < V; ++e) first[e * (SIDE + PADDING)] = held[i].at[e];
+                for (int e = 0; e < V; ++e)
+                    Sums::keep<SIDE>(
+                        tile, depth(i) + (Source::ALONG_K ? e : 0), outer(i) + (Source::ALONG_K ? 0 : e), held[i].at[e]
+                    );
             } else {
-                *reinterpret_cast<Pack<T, V>*>(first) = held[i];
+                Pack<Sums::Word, V> words;
+#pragma unroll
+                for (int e = 0; e < V; ++e) words.at[e] = Sums::word(held[i].at[e]);
+                ::store(&tile[depth(i)][outer(i)], words);
             }
         }
     }
 };
 
-// -- from shared memory to registers ------------------------------------------------------------------------------------
-//
-// A thread's rows come in groups of 4, and the groups of all threads lie side by side: thread `ty` has rows 4·ty … 4·ty+3
-// of the tile's upper half and, if THREAD_M is 8, of its lower half.  So neighbouring lanes read neighbouring vectors,
-// which never collide in a bank; 8 rows in one piece would put lanes 0, 4, 8, … on the same banks.  The same for columns.
-// A warp covers a patch of 8 × 4 threads rather than a row of 32: it then reads 8 + 4 groups, not 32 + 1.
-struct Position {
-    int x, y;  // of this thread, among the ACROSS × (TILE_M / THREAD_M) of the tile
-    __device__ Position() {
-        const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-        constexpr int WARPS = ACROSS / LANES;  // side by side
-        x = warp % WARPS * LANES + lane % LANES;
-        y = warp / WARPS * (32 / LANES) + lane / LANES;
-    }
-    __device__ int row(int i) const { return i / 4 * (TILE_M / THREAD_M * 4) + y * 4 + i % 4; }
-    __device__ int column(int j) const { return j / 4 * (ACROSS * 4) + x * 4 + j % 4; }
-};
-
-template <int COUNT> __device__ inline void read(const T* row, int at, int step, T (&values)[COUNT]) {
-#pragma unroll
-    for (int group = 0; group < COUNT / 4; ++group) {
-        const Pack<T, 4> v = load<4>(row + group * step + at * 4);
-#pragma unroll
-        for (int e = 0; e < 4; ++e) values[group * 4 + e] = v.at[e];
-    }
-}
-
 // sums += A · B for rows m …, columns n … of the tile and k_begin <= k < k_end.  All threads of the block must call it.
 // With `add_columns`, thread j < TILE_N also adds up column j of B, as it passes by anyway.
 template <class A, class B>
 __device__ void multiply(
-    const A& a, const B& b, int m, int n, int k_begin, int k_end, T (&sums)[THREAD_M][THREAD_N], bool add_columns,
-    T& column_sum
+    const A& a, const B& b, int m, int n, int k_begin, int k_end, Sums& sums, bool add_columns, T& column_sum
 ) {
     static_assert(THREADS >= TILE_N, "each column of the tile needs a thread that adds it up");
-    alignas(16) __shared__ T a_tiles[2][TILE_K][TILE_M + PADDING];
-    alignas(16) __shared__ T b_tiles[2][TILE_K][TILE_N + PADDING];
-    const Position at;
+    alignas(16) __shared__ Sums::Word a_tiles[2][Sums::ROWS][TILE_M + Sums::PADDING];
+    alignas(16) __shared__ Sums::Word b_tiles[2][Sums::ROWS][TILE_N + Sums::PADDING];
     Copy<A, TILE_M> a_copy(a, m);
     Copy<B, TILE_N> b_copy(b, n);
     a_copy.fetch(k_begin, k_end);
@@ -183,19 +179,11 @@ __device__ void multiply(
             a_copy.fetch(k + TILE_K, k_end);
             b_copy.fetch(k + TILE_K, k_end);
         }
-#pragma unroll 2  // one step ahead with the reads; more would need more than 128 registers
-        for (int depth = 0; depth < TILE_K; ++depth) {
-            T a_part[THREAD_M], b_part[THREAD_N];
-            read(a_tiles[now][depth], at.y, TILE_M / THREAD_M * 4, a_part);
-            read(b_tiles[now][depth], at.x, ACROSS * 4, b_part);
-#pragma unroll
-            for (int i = 0; i < THREAD_M; ++i)
-#pragma unroll
-                for (int j = 0; j < THREAD_N; ++j) sums[i][j] += a_part[i] * b_part[j];
-        }
+        sums.add(a_tiles[now], b_tiles[now]);
         if (add_columns && threadIdx.x < TILE_N)
 #pragma unroll
-            for (int depth = 0; depth < TILE_K; ++depth) column_sum += b_tiles[now][depth][threadIdx.x];
+            for (int depth = 0; depth < TILE_K; ++depth)
+                column_sum += Sums::kept<TILE_N>(b_tiles[now], depth, static_cast<int>(threadIdx.x));
         now ^= 1;
         if (more) {
             a_copy.store(a_tiles[now]);
@@ -206,51 +194,9 @@ __device__ void multiply(
 }
 
 template <class A, class B>
-__device__ void multiply(const A& a, const B& b, int m, int n, int k_begin, int k_end, T (&sums)[THREAD_M][THREAD_N]) {
+__device__ void multiply(const A& a, const B& b, int m, int n, int k_begin, int k_end, Sums& sums) {
     T none;
     multiply(a, b, m, n, k_begin, k_end, sums, false, none);
-}
-
-__device__ inline void clear(T (&sums)[THREAD_M][THREAD_N]) {
-#pragma unroll
-    for (int i = 0; i < THREAD_M; ++i)
-#pragma unroll
-        for (int j = 0; j < THREAD_N; ++j) sums[i][j] = T(0);
-}
-
-// Write four neighbouring elements of a row that has `columns`, from `column` on: in one piece if they are all there and
-// lie at an address for that.
-template <class Element>
-__device__ inline void put(Element* row, int column, int columns, const Pack<Element, 4>& values) {
-    Element* to = row + column;
-    if (column + 4 <= columns && reinterpret_cast<unsigned long long>(to) % alignof(Pack<Element, 4>) == 0) {
-        store(to, values);
-    } else {
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-            if (column + e < columns) to[e] = values.at[e];
-    }
-}
-
-// Write the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.
-__device__ inline void write(
-    T* c, const T* bias, int m, int n, int rows, int columns, const T (&sums)[THREAD_M][THREAD_N]
-) {
-    const Position at;
-#pragma unroll
-    for (int i = 0; i < THREAD_M; ++i) {
-        const int row = m + at.row(i);
-        if (row >= rows) continue;
-#pragma unroll
-        for (int group = 0; group < THREAD_N; group += 4) {
-            const int column = n + at.column(group);
-            Pack<T, 4> four;
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                four.at[e] = sums[i][group + e] + (bias && column + e < columns ? bias[column + e] : T(0));
-            put(c + static_cast<long long>(row) * columns, column, columns, four);
-        }
-    }
 }
 
 // A block's tile of C, and its part of k: what every product below begins with.

@@ -64,6 +64,11 @@ TILES = (
 )  # fmt: skip
 
 
+# What a tensor core's words are rounded to, in bits; see tensor.cuh.  It takes 16 numbers along k at a time.
+TENSOR_CORES = {"float32": 0, "tf32": 19, "bf16": 16}
+TENSOR_TILES = tuple(tile._replace(depth=16) for tile in TILES if tile.rows > 16 and tile.columns > 16)
+
+
 class Plan(NamedTuple):
     """How a product (m, n, k) is computed: the tile, and the sum over k in `parts` of `k_per_part`."""
 
@@ -73,7 +78,10 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def plan(m: int, n: int, k: int, itemsize: int, vectors: bool, *, whole: bool = False, small: bool = False) -> Plan:
+def plan(
+    m: int, n: int, k: int, itemsize: int, vectors: bool, *, whole: bool = False, small: bool = False,
+    tiles: tuple[Tile, ...] = TILES,
+) -> Plan:
     """The plan that should be fastest; `vectors` says whether A and B are loaded 4 numbers at a time.
 
     With `whole`, the sum is not cut into parts; with `small`, a thread has 4 × 4 elements of the tile.
@@ -92,7 +100,7 @@ def plan(m: int, n: int, k: int, itemsize: int, vectors: bool, *, whole: bool = 
     most_parts = 1 if whole else max(1, min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
     # The largest tile with numbers that come one at a time, and large ones of doubles, need too many registers.
     small = small or itemsize == 8
-    tile = min((t for t in TILES if (t.thread_rows == 4 if small else t != LARGE or vectors)), key=cost)
+    tile = min((t for t in tiles if (t.thread_rows == 4 if small else t[:2] != LARGE[:2] or vectors)), key=cost)
     parts = max(1, min(most_parts, THREADS // (blocks(tile) * tile.threads)))
     steps = -(-k // tile.depth)
     k_per_part = -(-steps // parts) * tile.depth
@@ -108,15 +116,19 @@ def width(array: Array, contiguous: int) -> int:
 def multiply(
     source: Source, kernel: str, a: Array, b: Array, widths: tuple[int, int], sizes: tuple[int, int, int],
     scalars: Sequence[Any], out: Array, *, bias: Array | None = None, columns: Array | None = None,
-    workspace: Workspace | None = None,
+    precision: str = "float32", workspace: Workspace | None = None,
 ) -> None:
     """Launch `kernel` for the product of `sizes` (m, n, k), and add up its parts if it has several.
 
     The kernel's parameters are A, B, the bias or null, C, the sums of B's columns or null, k_per_part, part_size, and
-    the `scalars`.
+    the `scalars`.  With `precision` "tf32" or "bf16", tensor cores multiply what A and B are rounded to.
+
+    Raises ValueError for another precision, for doubles with it, and on a GPU without such tensor cores.
     """
     m, n, k = sizes
-    tile, parts, k_per_part = plan(m, n, k, out.dtype.itemsize, widths == (4, 4))
+    bits = check_precision(precision, out)
+    tiles = TENSOR_TILES if bits else TILES
+    tile, parts, k_per_part = plan(m, n, k, out.dtype.itemsize, widths == (4, 4), tiles=tiles)
     part_size = m * n + (0 if columns is None else n)
     defines = {"T": ctype(out.dtype)}
     first, second, first_bias = out, columns, bias
@@ -126,13 +138,32 @@ def multiply(
     source.launch(
         kernel, (-(-m // tile.rows), -(-n // tile.columns), parts), tile.threads, a, b, first_bias, first, second,
         np.int32(k_per_part), np.int64(part_size), *scalars,
-        defines={**defines, **tile.defines(), "A_WIDTH": widths[0], "B_WIDTH": widths[1]},
+        defines={
+            **defines, **tile.defines(), "A_WIDTH": widths[0], "B_WIDTH": widths[1],
+            **({"TENSOR_CORES": bits} if bits else {}),
+        },
     )  # fmt: skip
     if parts > 1:
         SUM_PARTS.launch(
             "sum_parts", -(-part_size // 32), (32, 16), first, bias, out, columns, np.int32(parts), np.int64(part_size),
             np.int64(m * n), np.int32(n), defines=defines,
         )  # fmt: skip
+
+
+def check_precision(precision: str, array: Array) -> int:
+    """How many bits the tensor cores shall take of each number of `array`, 0 for none; raises as `multiply` does."""
+    if precision not in TENSOR_CORES:
+        raise ValueError(f'precision must be "float32", "tf32" or "bf16", but got {precision!r}.')
+    bits = TENSOR_CORES[precision]
+    if bits and array.dtype != np.float32:
+        raise ValueError(f'precision="{precision}" is for float32 arrays; with {array.dtype}, leave it out.')
+    if bits and not isinstance(array, np.ndarray) and int(array.device.compute_capability) < 80:
+        capability = array.device.compute_capability
+        raise ValueError(
+            f'precision="{precision}" needs a GPU of compute capability 8.0 or later, but this one has '
+            f'{capability[:-1]}.{capability[-1]}; use precision="float32".'
+        )
+    return bits
 
 
 def divider(divisor: int) -> tuple[np.uint32, np.uint32]:

@@ -1,4 +1,7 @@
-"""Dense layer in CUDA: three matrix products on the tiles of cuda/gemm.cuh; see dense.cu."""
+"""Dense layer in CUDA: three matrix products on the tiles of cuda/gemm.cuh; see dense.cu.
+
+Beyond the contract, all take `precision`: "float32", or "tf32" or "bf16" to let tensor cores multiply rounded numbers.
+"""
 
 from pathlib import Path
 
@@ -14,7 +17,8 @@ SOURCE = Source(Path(__file__).with_name("dense.cu"))
 
 
 def forward(
-    x: Array, w: Array, b: Array | None = None, *, out: Array | None = None, workspace: Workspace | None = None
+    x: Array, w: Array, b: Array | None = None, *, out: Array | None = None, workspace: Workspace | None = None,
+    precision: str = "float32",
 ) -> Array:
     """y = x · w + b, (n, units)."""
     x, w = contiguous(x), contiguous(w)
@@ -24,12 +28,14 @@ def forward(
         gemm.multiply(
             SOURCE, "dense_forward", x, w, (gemm.width(x, features), gemm.width(w, units)), (n, units, features),
             _sizes(n, features, units), y, bias=None if b is None else contiguous(b),
-            workspace=workspace,
+            precision=precision, workspace=workspace,
         )  # fmt: skip
     return y
 
 
-def backward_input(dy: Array, w: Array, *, out: Array | None = None, workspace: Workspace | None = None) -> Array:
+def backward_input(
+    dy: Array, w: Array, *, out: Array | None = None, workspace: Workspace | None = None, precision: str = "float32"
+) -> Array:
     """dx = dy · wᵀ, (n, features)."""
     dy, w = contiguous(dy), contiguous(w)
     (n, units), features = dy.shape, w.shape[0]
@@ -37,13 +43,14 @@ def backward_input(dy: Array, w: Array, *, out: Array | None = None, workspace: 
     if dx.size:
         gemm.multiply(
             SOURCE, "dense_backward_input", dy, w, (gemm.width(dy, units), gemm.width(w, units)),
-            (n, features, units), _sizes(n, features, units), dx, workspace=workspace,
+            (n, features, units), _sizes(n, features, units), dx, precision=precision, workspace=workspace,
         )  # fmt: skip
     return dx
 
 
 def backward_weights(
-    x: Array, dy: Array, *, out: tuple[Array, Array] | None = None, workspace: Workspace | None = None
+    x: Array, dy: Array, *, out: tuple[Array, Array] | None = None, workspace: Workspace | None = None,
+    precision: str = "float32",
 ) -> tuple[Array, Array]:
     """dw = xᵀ · dy, (features, units), and db = Σ dy over the batch, (units,)."""
     x, dy = contiguous(x), contiguous(dy)
@@ -56,7 +63,7 @@ def backward_weights(
         return dw, db
     gemm.multiply(
         SOURCE, "dense_backward_weights", x, dy, (gemm.width(x, features), gemm.width(dy, units)),
-        (features, units, n), _sizes(n, features, units), dw, columns=db, workspace=workspace,
+        (features, units, n), _sizes(n, features, units), dw, columns=db, precision=precision, workspace=workspace,
     )  # fmt: skip
     return dw, db
 

@@ -9,12 +9,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_forwa
     const T* x, const T* w, const T* b, T* y, T*, int k_per_part, long long part_size, int n, int features, int units
 ) {
     const Task task(features, k_per_part);
-    T sums[THREAD_M][THREAD_N];
-    clear(sums);
+    Sums sums;
     multiply(
         Rows<A_WIDTH>{x, n, features}, Columns<B_WIDTH>{w, units, units}, task.m, task.n, task.k_begin, task.k_end, sums
     );
-    write(y + task.part * part_size, b, task.m, task.n, n, units, sums);
+    sums.write(y + task.part * part_size, b, task.m, task.n, n, units);
 }
 
 // dx (n, features) = dy (n, units) · wᵀ
@@ -22,12 +21,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backw
     const T* dy, const T* w, const T*, T* dx, T*, int k_per_part, long long part_size, int n, int features, int units
 ) {
     const Task task(units, k_per_part);
-    T sums[THREAD_M][THREAD_N];
-    clear(sums);
+    Sums sums;
     multiply(
         Rows<A_WIDTH>{dy, n, units}, Rows<B_WIDTH>{w, features, units}, task.m, task.n, task.k_begin, task.k_end, sums
     );
-    write(dx + task.part * part_size, nullptr, task.m, task.n, n, features, sums);
+    sums.write(dx + task.part * part_size, nullptr, task.m, task.n, n, features);
 }
 
 // dw (features, units) = xᵀ · dy; the blocks of the first row of tiles see all of dy once and add its columns up: db.
@@ -35,13 +33,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backw
     const T* x, const T* dy, const T*, T* dw, T* db, int k_per_part, long long part_size, int n, int features, int units
 ) {
     const Task task(n, k_per_part);
-    T sums[THREAD_M][THREAD_N], column_sum = T(0);
-    clear(sums);
+    Sums sums;
+    T column_sum = T(0);
     multiply(
         Columns<A_WIDTH>{x, features, features}, Columns<B_WIDTH>{dy, units, units}, task.m, task.n, task.k_begin,
         task.k_end, sums, task.m == 0, column_sum
     );
-    write(dw + task.part * part_size, nullptr, task.m, task.n, features, units, sums);
+    sums.write(dw + task.part * part_size, nullptr, task.m, task.n, features, units);
     const int column = task.n + static_cast<int>(threadIdx.x);
     if (task.m == 0 && threadIdx.x < TILE_N && column < units) db[task.part * part_size + column] = column_sum;
 }
