@@ -32,6 +32,7 @@ class Contestant:
         python: another interpreter that has it; None for this one.
         preload: a library for LD_PRELOAD.
         tuned: needs an expert.
+        gpu: computes on a GPU.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Contestant:
     python: str | None = None
     preload: str | None = None
     tuned: bool = False
+    gpu: bool = False
 
     @property
     def engine(self) -> str:
@@ -78,9 +80,18 @@ KERAS_TENSORFLOW = Contestant(
 )
 KERAS_JAX = Contestant("keras-jax", "Keras on JAX", "keras", environment={"KERAS_BACKEND": "jax"})
 
+CUPY = Contestant("tinyconv-gpu", "tinyconv on the GPU", "tinyconv", {"backend": "cupy"}, gpu=True)
+EAGER_GPU = Contestant("pytorch-gpu", "PyTorch eager on the GPU", "pytorch", {"device": "cuda"}, gpu=True)
+COMPILED_GPU = Contestant(
+    "pytorch-gpu-compiled", "PyTorch compiled, CUDA graphs", "pytorch",
+    {"device": "cuda", "channels_last": True, "compiled": True, "fused_adam": True}, gpu=True,
+)
+
 ALONE = (UNFUSED, NUMPY)  # variants to learn from: not with tcmalloc
 ALL = (TINYCONV, *ALONE, EAGER, CHANNELS_LAST, COMPILED, KERAS_TENSORFLOW, KERAS_JAX, FUSED_ADAM)
+ON_GPU = (CUPY, EAGER_GPU, COMPILED_GPU)
 NAMES = tuple(contestant.name for contestant in ALL)
+GPU_NAMES = tuple(contestant.name for contestant in ON_GPU)
 
 
 @dataclass(frozen=True)
@@ -101,14 +112,15 @@ def choose(
     """
     names = list(dict.fromkeys(names))
     for name in names:
-        if name not in NAMES:
-            raise ArgumentError(f"There is no contestant {name!r}. {suggestion(name, NAMES)}")
+        if name not in NAMES + GPU_NAMES:
+            raise ArgumentError(f"There is no contestant {name!r}. {suggestion(name, NAMES + GPU_NAMES)}")
     chosen = [
         replace(contestant, python=keras_python) if contestant.family == "keras" else contestant
-        for contestant in ALL
+        for contestant in ALL + ON_GPU
         if contestant.name in names
     ]
-    partners = [contestant for contestant in chosen if contestant.name not in {alone.name for alone in ALONE}]
+    alone = {contestant.name for contestant in ALONE + ON_GPU}
+    partners = [contestant for contestant in chosen if contestant.name not in alone]
     if not tcmalloc or not partners:
         return Field(tuple(chosen))
     try:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import tinyconv
-from tinyconv.doctor import cpu_name
+from tinyconv.doctor import cpu_name, gpus
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch")  # those of other interpreters are told by the contestants
 CHECKOUT = Path(tinyconv.__file__).resolve().parent.parent
@@ -36,6 +36,12 @@ def describe() -> dict[str, Any]:
         "revision": revision(),
         "load": load(),
     }
+
+
+def gpu() -> str | None:
+    """The GPU's name, its memory and the driver's version, or None where there is none."""
+    found = gpus()
+    return found[0] if found else None
 
 
 def usable_threads() -> int:

@@ -179,7 +179,7 @@ def _try_kernels() -> list[Finding]:
     begin = perf_counter()
     try:
         backend = backends.get("cupy")
-        y = backend.device.numpy(backend.relu.forward(backend.device.asarray(np.float32([-1, 2]))))
+        y = backend.device.numpy(backend.relu.forward(backend.device.asarray(np.array([-1, 2], np.float32))))
     except (BackendError, CudaError) as problem:
         sentence, _, fix = str(problem).partition(": ")
         return [Finding("GPU", "CUDA kernels", sentence, fix or sentence)]

@@ -25,10 +25,10 @@ def versions() -> dict[str, str]:
 class Images:
     """Images in memory as PyTorch wants them, NCHW or, for channels_last, NHWC; a batch of them is NCHW to look at."""
 
-    def __init__(self, images: Array, channels_last: bool) -> None:
+    def __init__(self, images: Array, channels_last: bool, device: str = "cpu") -> None:
         self._channels_last = channels_last
         stored = images if channels_last else images.transpose(0, 3, 1, 2)
-        self._images = torch.from_numpy(np.ascontiguousarray(stored))
+        self._images = torch.from_numpy(np.ascontiguousarray(stored)).to(device)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -45,23 +45,26 @@ class Training(Steps):
         channels_last: keep images and weights as NHWC in memory.
         compiled: the network and its loss through torch.compile.
         fused_adam: one kernel for the whole update, which one has to ask for.
+        device: "cuda" for a GPU, in full float32; compiled code is there captured as CUDA graphs.
     """
 
     def __init__(
-        self, *, channels_last: bool = False, compiled: bool = False, fused_adam: bool = False, warm: bool = True,
-        **job: Any,
+        self, *, channels_last: bool = False, compiled: bool = False, fused_adam: bool = False, device: str = "cpu",
+        warm: bool = True, **job: Any,
     ) -> None:
         given = Job(**job)
-        self.batch = given.batch
+        self.batch, self._reads_each_loss = given.batch, device == "cpu"
+        if device == "cuda":
+            torch.backends.cudnn.allow_tf32 = False
         model = given.model()
         images, labels = given.data(model.input_shape[1:])
-        self.x, self.y = Images(images, channels_last), torch.from_numpy(labels)
-        self.network = _network(model, channels_last)
+        self.x, self.y = Images(images, channels_last, device), torch.from_numpy(labels).to(device)
+        self.network = _network(model, channels_last).to(device)
         self.loss = _loss(self.network, binary=model.output_shape[-1] == 1)
         if compiled:
-            self.loss = torch.compile(self.loss)
+            self.loss = torch.compile(self.loss, mode="default" if device == "cpu" else "reduce-overhead")
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=0.001, eps=1e-7, fused=fused_adam or None)
-        self._rows = _endless_rows(len(self.x), self.batch)
+        self._rows = _endless_rows(len(self.x), self.batch, device)
         if warm:
             self.warm_up()
 
@@ -69,7 +72,10 @@ class Training(Steps):
         begin = perf_counter()
         for _ in range(count):
             value = train(self.loss, self.optimizer, self.x, self.y, next(self._rows))
-        return count, perf_counter() - begin, value
+            if self._reads_each_loss:
+                value.item()
+        last = float(value.item())  # waits for a GPU
+        return count, perf_counter() - begin, last
 
 
 class Prediction(Passes):
@@ -130,7 +136,7 @@ class Record(Trial):
         for _ in range(self.recipe.epochs):
             for rows in torch.randperm(samples).split(self.recipe.batch_size):
                 optimizer.param_groups[0]["lr"] = next(rates)
-                train(loss, optimizer, self._images, self._labels, rows)
+                train(loss, optimizer, self._images, self._labels, rows).item()
         seconds = perf_counter() - begin
         network.eval()
         with torch.inference_mode():
@@ -139,13 +145,13 @@ class Record(Trial):
         return seconds, float(np.mean(guesses.numpy() == self.y_test))
 
 
-def train(loss: Callable[[Any, Any], Any], optimizer: Any, x: Images, y: Any, rows: Any) -> float:
-    """One step on a batch; returns its loss."""
+def train(loss: Callable[[Any, Any], Any], optimizer: Any, x: Images, y: Any, rows: Any) -> Any:
+    """One step on a batch; returns its loss, which a GPU may not know yet."""
     optimizer.zero_grad()
     value = loss(x[rows], y[rows])
     value.backward()
     optimizer.step()
-    return float(value.item())
+    return value.detach()
 
 
 def _network(model: Sequential, channels_last: bool) -> Any:
@@ -163,9 +169,9 @@ def _loss(network: Any, *, binary: bool, label_smoothing: float = 0.0) -> Callab
     return lambda x, y: functional.cross_entropy(network(x), y, label_smoothing=label_smoothing)
 
 
-def _endless_rows(samples: int, batch: int) -> Iterator[Any]:
+def _endless_rows(samples: int, batch: int, device: str) -> Iterator[Any]:
     """Rows of one batch after the other, all full, in a new order each epoch."""
     while True:
-        order = torch.randperm(samples)
+        order = torch.randperm(samples, device=device)
         for start in range(0, samples - batch + 1, batch):
             yield order[start : start + batch]

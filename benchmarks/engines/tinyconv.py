@@ -9,6 +9,7 @@ import numpy as np
 from tinyconv import __version__, random
 from tinyconv.models import Sequential
 from tinyconv.training.data import Gatherer
+from tinyconv.training.steps import GraphedSteps
 
 from ..machine import versions as packages
 from .job import Array, Job, Passes, Steps
@@ -17,7 +18,7 @@ from .record import Trial
 
 def versions() -> dict[str, str]:
     """What the numbers depend on."""
-    return {"tinyconv": __version__, **packages(("numpy", "numba", "llvmlite"))}
+    return {"tinyconv": __version__, **packages(("numpy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x"))}
 
 
 class Training(Steps):
@@ -28,16 +29,37 @@ class Training(Steps):
         self.batch = given.batch
         self.model = given.model(backend=backend, fuse=fuse)
         x, y = given.data(self.model.input_shape[1:])
+        if self.model.backend.device.captures:
+            self._graphs: GraphedSteps | None = GraphedSteps(self.model, x, y, self.batch, live=False)
+            self._left, self._epochs, self._samples = 0, 0, len(x) - len(x) % self.batch  # all batches are full
+        else:
+            self._graphs = None
         self._images, self._labels = Gatherer(x, self.batch, x.dtype), Gatherer(y, self.batch, y.dtype)
         self._rows = _endless_rows(len(x), self.batch)
         if warm:
             self.warm_up()
 
     def steps(self, count: int) -> tuple[int, float, float]:
+        if self._graphs is not None:
+            return self._graphed(self._graphs, count)
         begin = perf_counter()
         for _ in range(count):
             rows = next(self._rows)
             loss = self.model.train_on_batch(self._images.gather(rows), self._labels.gather(rows))[0]
+        return count, perf_counter() - begin, loss
+
+
+    def _graphed(self, graphs: GraphedSteps, count: int) -> tuple[int, float, float]:
+        """As `fit` takes steps on a GPU: it is waited for, and the loss read, when the turn or an epoch is over."""
+        begin = perf_counter()
+        for _ in range(count):
+            if not self._left:
+                key = random.key(0, "shuffle", self._epochs)
+                graphs.begin(self._epochs, random.permutation(key, self._samples))
+                self._epochs, self._left = self._epochs + 1, self._samples // self.batch
+            graphs.run(0)
+            self._left -= 1
+        loss = graphs.logs()["loss"]
         return count, perf_counter() - begin, loss
 
 

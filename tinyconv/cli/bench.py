@@ -36,7 +36,7 @@ app = typer.Typer(
     help="Measure speed and memory, side by side with PyTorch and Keras. Use a quiet machine.", no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Contestants: tinyconv, tinyconv-unfused, tinyconv-numpy, pytorch, pytorch-channels-last, pytorch-compiled, "
-    "pytorch-fused-adam, keras-tensorflow, keras-jax.",
+    "pytorch-fused-adam, keras-tensorflow, keras-jax; with a GPU tinyconv-gpu, pytorch-gpu, pytorch-gpu-compiled.",
 )
 
 
@@ -119,6 +119,39 @@ def scaling(
     names = ("tinyconv", "pytorch", "pytorch-channels-last")
     field = contestants.choose(contestant or names, tcmalloc=False, keras_python=python_keras)
     _run(lambda say: benchmark.run(field, _rounds(threads, rounds, seconds), network=network, say=say), output)
+
+
+@app.command()
+def cpu_vs_gpu(
+    network: OneNetwork = "mnist_convnet", contestant: Who = None, threads: Threads = None, rounds: NumberOfRounds = 5,
+    seconds: Seconds = 0.4,
+    batch_size: Annotated[
+        list[int] | None, typer.Option("--batch-size", "-b", help="Only this one; give it once for each.")
+    ] = None,
+    cpu_price: Annotated[float | None, typer.Option(help="Euros per hour of this processor.")] = None,
+    gpu_price: Annotated[float | None, typer.Option(help="Euros per hour of this machine with its GPU.")] = None,
+    output: Output = RESULTS,
+) -> None:
+    """The same training on the processor and on a GPU, by batch size: who is ahead when, why, and what it costs."""
+    from tinyconv.benchmarks import contestants
+    from tinyconv.benchmarks import cpu_vs_gpu as benchmark
+    from tinyconv.checks import number, whole_number
+
+    names = ("tinyconv", "tinyconv-numpy", "pytorch", *contestants.GPU_NAMES)
+    field = contestants.choose(contestant or names, tcmalloc=False)
+    sizes = [whole_number(size, "--batch-size", minimum=1) for size in batch_size or benchmark.BATCH_SIZES]
+    prices = {
+        where: number(price, f"--{where}-price", minimum=0)
+        for where, price in (("cpu", cpu_price), ("gpu", gpu_price))
+        if price is not None
+    }
+    _run(
+        lambda say: benchmark.run(
+            field, _rounds(threads, rounds, seconds), network=network, batch_sizes=sorted(set(sizes)),
+            euros_per_hour=prices, say=say,
+        ),
+        output,
+    )
 
 
 @app.command()

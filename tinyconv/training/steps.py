@@ -143,8 +143,8 @@ class GraphedSteps:
         first = model.optimizer.iterations
         table = [model.optimizer.numbers(first + step) for step in range(len(now.table))]
         for array, values in (
-            (now.clock, np.array([0, 0, first])), (now.order, order.astype(np.int32)), (now.table, np.array(table)),
-            (now.totals, np.zeros(2)),
+            (now.clock, np.array([0, 0, first])), (now.order[: len(order)], order.astype(np.int32)),
+            (now.table, np.array(table)), (now.totals, np.zeros(2)),
         ):
             array[...] = model.backend.device.asarray(values)
 
