@@ -323,12 +323,23 @@ inline void release_warp(int w, int round)
     }
 }
 
+// CUDA leaves open what a barrier does when threads of the block have returned; so none may wait then.
+[[noreturn]] inline void complain_of_return(const Thread& waits, const Thread& returned)
+{
+    complain(
+        "in block (%u, %u, %u), thread (%u, %u, %u) waits in the __syncthreads() of line %d, but thread (%u, %u, %u) has "
+        "returned: every thread of the block must reach it.",
+        blockIdx.x, blockIdx.y, blockIdx.z, waits.index.x, waits.index.y, waits.index.z, waits.line, returned.index.x,
+        returned.index.y, returned.index.z);
+}
+
 inline void finish(int t)
 {
+    for (int other = 0; waiting && other < count; other++)
+        if (threads[other].state == IN_BARRIER)
+            complain_of_return(threads[other], threads[t]);
     threads[t].state = DONE;
     alive--;
-    if (waiting && waiting == alive)
-        release_block();
     Warp& warp = warps[t / WARP];
     warp.alive--;
     if (warp.waiting && warp.waiting == warp.alive)
@@ -403,6 +414,9 @@ __attribute__((noinline)) static void synchronize(int line)
 {
     Thread& me = threads[current];
     me.line = line;
+    for (int t = 0; alive < count && t < count; t++)
+        if (threads[t].state == DONE)
+            complain_of_return(me, threads[t]);
     if (waiting)
         for (int t = 0; t < count; t++)
             if (threads[t].state == IN_BARRIER) {

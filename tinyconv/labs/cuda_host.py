@@ -1,4 +1,7 @@
-"""Compile the CUDA kernel of lab 12 for the processor, and run it: see `cuda_on_cpu.cuh`."""
+"""Compile the CUDA kernel of lab 12 for the processor and run it, as `kernels.cuda.host` does, but in its own process.
+
+There its arrays can be watched from all sides (`guarded_arrays.cuh`), and it can be ended.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tinyconv.kernels.cuda.host import HEADER, first_error
 from tinyconv.labs.lab import Array
 from tinyconv.labs.process import Ended, run
 
-COMPLAINT = 3  # the exit code with which the header complains, in the last line
-HOST_FILES = [Path(__file__).with_name(name) for name in ("cuda_on_cpu.cuh", "cuda_matmul_host.cu")]
+COMPLAINT = 3  # the exit code with which the program complains, in the last line
+HOST_FILES = [HEADER, *(Path(__file__).with_name(name) for name in ("guarded_arrays.cuh", "cuda_matmul_host.cu"))]
 COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 NOT_NEEDED = re.compile(r"#\s*include\w*|#\s*import|\bextern\b|\b_*asm_*\b|\b__builtin_\w+|\b_{0,2}attribute_{0,2}\b")
 SECONDS_TO_COMPILE = 60
@@ -44,13 +48,8 @@ def build(source: str, file_name: str, folder: Path) -> str | None:
     if ended.stopped:
         return "g++ does not come to an end with this file."
     if ended.returncode:
-        return f"the file does not compile: {_first_error(ended.printed)}"
+        return f"the file does not compile: {first_error(ended.printed)}"
     return None
-
-
-def _first_error(printed: str) -> str:
-    errors = [line for line in printed.splitlines() if "error:" in line]
-    return errors[0] if errors else printed.strip().splitlines()[-1] if printed.strip() else "g++ does not say why."
 
 
 def launch(arguments: Mapping[str, Any], folder: Path, seconds: float) -> tuple[Ended, Array | None]:

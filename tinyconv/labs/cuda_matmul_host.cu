@@ -1,9 +1,9 @@
 // Runs the kernel of lab 12 on the processor.  Reads input.bin (rows, inner, columns; a; b), writes output.bin (c).
 
-#include "cuda_on_cpu.cuh"
+#include "guarded_arrays.cuh"
 
 static int rows, inner, columns;
-static cpu::Array a, b, c;
+static guarded::Array a, b, c;
 
 static bool read_input()
 {
@@ -12,9 +12,9 @@ static bool read_input()
     if (!file || fread(sizes, sizeof(int), 3, file) != 3)
         return false;
     rows = sizes[0], inner = sizes[1], columns = sizes[2];
-    a = cpu::allocate("a", long(rows) * inner);
-    b = cpu::allocate("b", long(inner) * columns);
-    for (const cpu::Array& one : {a, b}) {
+    a = guarded::allocate("a", long(rows) * inner);
+    b = guarded::allocate("b", long(inner) * columns);
+    for (const guarded::Array& one : {a, b}) {
         if (fread(one.data, sizeof(float), one.size, file) != size_t(one.size))
             return false;
         mprotect(one.pages, one.fence - one.pages, PROT_READ);
@@ -22,7 +22,7 @@ static bool read_input()
     return true;
 }
 
-static bool write_output(const cpu::Array& result)
+static bool write_output(const guarded::Array& result)
 {
     FILE* file = fopen("output.bin", "wb");
     return file && fwrite(result.data, sizeof(float), result.size, file) == size_t(result.size) && fclose(file) == 0;
@@ -40,19 +40,28 @@ static void call()
     matmul(a.data, b.data, c.data, rows, inner, columns);
 }
 
+// kernel<<<grid, block>>>(a, b, c, …) with the blocks and threads taking turns forwards or backwards.
+static void launch(bool backwards)
+{
+    unsigned width = (columns + TILE - 1) / TILE, height = (rows + TILE - 1) / TILE;
+    unsigned sizes[] = {width, height, 1, TILE, TILE, 1};
+    const char* complaint = host::launch(host::Kernel{"matmul", call, nullptr}, sizes, 0, nullptr, backwards);
+    if (*complaint)
+        guarded::complain("%s", complaint);
+}
+
 int main()
 {
-    if (!read_input())
+    if (!read_input() || !host::use_stacks(nullptr))
         return 1;
-    cpu::watch_memory();
-    dim3 block(TILE, TILE), grid((columns + TILE - 1) / TILE, (rows + TILE - 1) / TILE);
-    cpu::Array forwards = c = cpu::allocate("c", long(rows) * columns);
-    cpu::launch(call, grid, block, false);
-    c = cpu::allocate("c", forwards.size);
-    cpu::launch(call, grid, block, true);
-    cpu::check_memory();
+    guarded::watch_memory();
+    guarded::Array forwards = c = guarded::allocate("c", long(rows) * columns);
+    launch(false);
+    c = guarded::allocate("c", forwards.size);
+    launch(true);
+    guarded::check_memory();
     if (memcmp(forwards.data, c.data, c.size * sizeof(float)))
-        cpu::complain(
+        guarded::complain(
             "the result depends on which thread runs first, so a __syncthreads() is missing. All threads must wait "
             "twice per tile: after writing it, before anyone reads; and after reading, before anyone writes the next.");
     return write_output(forwards) ? 0 : 1;
