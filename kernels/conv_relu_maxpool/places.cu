@@ -24,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) forward(
 #pragma unroll
                 for (int j = 0; j < THREAD_N; j += 4)
                     best[i][j / 4].challenge(
-                        &sums.at[i][j], four_biases(b, task.n + at.column(j), g.filters), p * pool.window_width + q
+                        &sums.at[i][j], biases<4>(b, task.n + at.column(j), g.filters), p * pool.window_width + q
                     );
             }
         }

@@ -51,7 +51,7 @@ template <int WIDTH, bool QUARTERS> struct PooledWindows {
 
     __device__ Place place(int o) const {
         const Output at = QUARTERS ? output(windows.g, pool, o / 4, o / 2 % 2, o % 2) : output(windows.g, pool, o, p, q);
-        return at.real(windows.g) ? windows.corner(at.image, at.row, at.column) : Corner{windows.x, OUTSIDE, 0};
+        return at.real(windows.g) ? windows.corner(at.image, at.row, at.column) : Corner{0, OUTSIDE, 0};
     }
     __device__ Pack<T, WIDTH> at(Place corner, int k, int k_end) const { return windows.at(corner, k, k_end); }
 };
@@ -79,10 +79,3 @@ struct Best {
         }
     }
 };
-
-__device__ inline Pack<T, 4> four_biases(const T* bias, int column, int columns) {
-    Pack<T, 4> four;
-#pragma unroll
-    for (int e = 0; e < 4; ++e) four.at[e] = bias && column + e < columns ? bias[column + e] : T(0);
-    return four;
-}

@@ -26,7 +26,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) forward(
 #pragma unroll
         for (int j = 0; j < THREAD_N; j += 4) {
             const int column = task.n + at.column(j);
-            const Pack<T, 4> bias = four_biases(b, column, g.filters);
+            const Pack<T, 4> bias = biases<4>(b, column, g.filters);
             Best best;
 #pragma unroll
             for (int place = 0; place < 4; ++place)

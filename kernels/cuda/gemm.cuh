@@ -47,6 +47,14 @@ __device__ inline void put(Element* row, int column, int columns, const Pack<Ele
     }
 }
 
+// bias[column] and its N - 1 neighbours; 0 where there are none, or no bias.
+template <int N> __device__ inline Pack<T, N> biases(const T* bias, int column, int columns) {
+    Pack<T, N> values;
+#pragma unroll
+    for (int e = 0; e < N; ++e) values.at[e] = bias && column + e < columns ? bias[column + e] : T(0);
+    return values;
+}
+
 // What keeps a thread's sums, and how shared memory is laid out for it.
 #ifdef TENSOR_CORES
 #include "tensor.cuh"
@@ -77,13 +85,13 @@ struct Divider {
 template <int WIDTH> struct Rows {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
-    typedef const T* Place;
+    typedef long long Place;  // where row o starts, or -1
     const T* data;
     int outer, stride;
 
-    __device__ Place place(int o) const { return o < outer ? data + static_cast<long long>(o) * stride : nullptr; }
+    __device__ Place place(int o) const { return o < outer ? static_cast<long long>(o) * stride : -1; }
     __device__ Pack<T, WIDTH> at(Place row, int k, int k_end) const {
-        return row && k < k_end ? load<WIDTH>(row + k) : zeros<WIDTH>();
+        return row >= 0 && k < k_end ? load<WIDTH>(data + row + k) : zeros<WIDTH>();
     }
 };
 
@@ -91,13 +99,13 @@ template <int WIDTH> struct Rows {
 template <int WIDTH> struct Columns {
     static constexpr bool ALONG_K = false;
     static constexpr int VECTOR = WIDTH;
-    typedef const T* Place;
+    typedef int Place;
     const T* data;
     int outer, stride;
 
-    __device__ Place place(int o) const { return o < outer ? data + o : nullptr; }
-    __device__ Pack<T, WIDTH> at(Place column, int k, int k_end) const {
-        return column && k < k_end ? load<WIDTH>(column + static_cast<long long>(k) * stride) : zeros<WIDTH>();
+    __device__ Place place(int o) const { return o; }
+    __device__ Pack<T, WIDTH> at(Place o, int k, int k_end) const {
+        return o < outer && k < k_end ? load<WIDTH>(data + static_cast<long long>(k) * stride + o) : zeros<WIDTH>();
     }
 };
 

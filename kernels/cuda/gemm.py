@@ -98,9 +98,10 @@ def plan(
         return blocks(tile) * tile.rows * tile.columns * tile.effort * idle
 
     most_parts = 1 if whole else max(1, min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
-    # The largest tile with numbers that come one at a time, and large ones of doubles, need too many registers.
-    small = small or itemsize == 8
-    tile = min((t for t in tiles if (t.thread_rows == 4 if small else t[:2] != LARGE[:2] or vectors)), key=cost)
+    # The largest tile with numbers that come one at a time needs too many registers, and so do some with doubles.
+    if small or itemsize == 8:
+        tiles = tuple(t for t in tiles if t.thread_rows == 4 and (t.rows > 16 or itemsize == 4))
+    tile = min((t for t in tiles if vectors or t[:2] != LARGE[:2]), key=cost)
     parts = max(1, min(most_parts, THREADS // (blocks(tile) * tile.threads)))
     steps = -(-k // tile.depth)
     k_per_part = -(-steps // parts) * tile.depth

@@ -54,17 +54,16 @@ struct Sums {
     __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const {
         const Position my;
 #pragma unroll
-        for (int i = 0; i < THREAD_M; ++i) {
-            const int row = m + my.row(i);
-            if (row >= rows) continue;
+        for (int group = 0; group < THREAD_N; group += 4) {
+            const int column = n + my.column(group);
+            const Pack<T, 4> base = biases<4>(bias, column, columns);
 #pragma unroll
-            for (int group = 0; group < THREAD_N; group += 4) {
-                const int column = n + my.column(group);
+            for (int i = 0; i < THREAD_M; ++i) {
+                const int row = m + my.row(i);
                 Pack<T, 4> four;
 #pragma unroll
-                for (int e = 0; e < 4; ++e)
-                    four.at[e] = at[i][group + e] + (bias && column + e < columns ? bias[column + e] : T(0));
-                put(c + static_cast<long long>(row) * columns, column, columns, four);
+                for (int e = 0; e < 4; ++e) four.at[e] = at[i][group + e] + base.at[e];
+                if (row < rows) put(c + static_cast<long long>(row) * columns, column, columns, four);
             }
         }
     }

@@ -107,21 +107,17 @@ struct Sums {
     // Write them to the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.
     __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const {
 #pragma unroll
-        for (int i = 0; i < DOWN; ++i)
+        for (int j = 0; j < ACROSS_WARP; ++j) {
+            const int column = n + first_column() + j * 8 + thread() * 2;
+            const Pack<T, 2> base = biases<2>(bias, column, columns);
 #pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                const int row = m + first_row() + i * 16 + half * 8 + group();
-                if (row >= rows) continue;
-#pragma unroll
-                for (int j = 0; j < ACROSS_WARP; ++j) {
-                    const int column = n + first_column() + j * 8 + thread() * 2;
-                    Pack<T, 2> two;
-#pragma unroll
-                    for (int e = 0; e < 2; ++e)
-                        two.at[e] = at[i][j][half * 2 + e] + (bias && column + e < columns ? bias[column + e] : T(0));
-                    put(c + static_cast<long long>(row) * columns, column, columns, two);
-                }
+            for (int i = 0; i < 2 * DOWN; ++i) {
+                const int row = m + first_row() + i * 8 + group();
+                const float* sums = &at[i / 2][j][i % 2 * 2];
+                const Pack<T, 2> two = {sums[0] + base.at[0], sums[1] + base.at[1]};
+                if (row < rows) put(c + static_cast<long long>(row) * columns, column, columns, two);
             }
+        }
     }
 
 private:

@@ -42,7 +42,7 @@ constexpr int OUTSIDE = -(1 << 30);  // a row that no tap brings back into the i
 
 // A pixel of one image, which may lie outside.
 struct Corner {
-    const T* image;
+    int image;  // its first element; 32 bits count all of them, which gemm.py checks
     int row, column;
 };
 
@@ -55,13 +55,12 @@ template <int WIDTH> struct Windows {
     const Convolution& g;
 
     __device__ Place place(int o) const {
-        if (o >= g.out_pixels()) return {x, OUTSIDE, 0};
+        if (o >= g.out_pixels()) return {0, OUTSIDE, 0};
         const int rows = g.by_out_width(o), n = g.by_out_height(rows);
         return corner(n, rows - n * g.out_height, o - rows * g.out_width);
     }
     __device__ Place corner(int n, int i, int j) const {
-        return {x + static_cast<long long>(n) * (g.height * g.width * g.channels), i * g.stride_y - g.top,
-                j * g.stride_x - g.left};
+        return {n * g.height * g.width * g.channels, i * g.stride_y - g.top, j * g.stride_x - g.left};
     }
     __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
         const int tap = g.by_channels(k), tap_row = g.by_kernel_width(tap);
@@ -70,7 +69,7 @@ template <int WIDTH> struct Windows {
         // As unsigned numbers, negative ones are large: one comparison for both ends.
         const bool inside = k < k_end && static_cast<unsigned>(row) < static_cast<unsigned>(g.height) &&
                             static_cast<unsigned>(column) < static_cast<unsigned>(g.width);
-        return inside ? load<WIDTH>(p.image + (row * g.width + column) * g.channels + (k - tap * g.channels))
+        return inside ? load<WIDTH>(x + p.image + (row * g.width + column) * g.channels + (k - tap * g.channels))
                       : zeros<WIDTH>();
     }
 };
@@ -97,8 +96,8 @@ template <int WIDTH> struct WindowsTurned {
         const int column = (k - rows * g.out_width) * g.stride_x + p.column;
         const bool inside = k < k_end && static_cast<unsigned>(row) < static_cast<unsigned>(g.height) &&
                             static_cast<unsigned>(column) < static_cast<unsigned>(g.width);
-        const T* image = x + static_cast<long long>(n) * (g.height * g.width * g.channels);
-        return inside ? load<WIDTH>(image + (row * g.width + column) * g.channels + p.channel) : zeros<WIDTH>();
+        return inside ? load<WIDTH>(x + ((n * g.height + row) * g.width + column) * g.channels + p.channel)
+                      : zeros<WIDTH>();
     }
 };
 
@@ -112,10 +111,9 @@ template <int WIDTH> struct OutputsOver {
     const Convolution& g;
 
     __device__ Place place(int o) const {
-        if (o >= g.pixels()) return {dy, OUTSIDE, 0};
+        if (o >= g.pixels()) return {0, OUTSIDE, 0};
         const int rows = o / g.width, n = rows / g.height;
-        return {dy + static_cast<long long>(n) * (g.out_height * g.out_width * g.filters), rows - n * g.height + g.top,
-                o - rows * g.width + g.left};
+        return {n * g.out_height * g.out_width * g.filters, rows - n * g.height + g.top, o - rows * g.width + g.left};
     }
     __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
         const int tap = g.by_filters(k), tap_row = g.by_kernel_width(tap);
@@ -124,7 +122,7 @@ template <int WIDTH> struct OutputsOver {
         if (k >= k_end || down < 0 || right < 0) return zeros<WIDTH>();
         const int i = g.by_stride_y(down), j = g.by_stride_x(right);
         const bool inside = i * g.stride_y == down && j * g.stride_x == right && i < g.out_height && j < g.out_width;
-        return inside ? load<WIDTH>(p.image + (i * g.out_width + j) * g.filters + (k - tap * g.filters))
+        return inside ? load<WIDTH>(dy + p.image + (i * g.out_width + j) * g.filters + (k - tap * g.filters))
                       : zeros<WIDTH>();
     }
 };

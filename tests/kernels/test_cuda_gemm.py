@@ -1,5 +1,8 @@
 """The matrix products of the CUDA rungs: every tile, every width of load, sums in parts, threads in any order."""
 
+import re
+import shutil
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinyconv.kernels import registry
-from tinyconv.kernels.cuda import gemm, host
+from tinyconv.kernels.cuda import gemm, host, source
 from tinyconv.kernels.cuda.launcher import Source
 from tinyconv.kernels.workspace import Workspace
 
@@ -78,6 +81,27 @@ def test_pools_of_more_places_than_a_byte_can_number():
     np.testing.assert_array_equal(winners, expected_winners)
     assert winners.dtype == np.uint32
     assert winners.max() > 255
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
+@pytest.mark.parametrize("file", ["conv2d/conv2d.cu", "dense/dense.cu", "conv_relu_maxpool/quarters.cu"])
+def test_no_tile_spills(file, tmp_path):
+    """Every tile of floats that `plan` can choose leaves its sums in registers, at three generations of GPUs."""
+    variants = []
+    for tile in gemm.TILES:
+        for widths in ((4, 4),) if tile == gemm.LARGE else ((4, 4), (1, 1)):
+            macros = {**tile.defines(), "T": "float", "WINNER": "char", "A_WIDTH": widths[0], "B_WIDTH": widths[1]}
+            variants.append(tmp_path / f"variant_{len(variants)}.cu")
+            text = source.variant(Path(registry.__file__).parent / file, source.defines(macros))
+            variants[-1].write_text(text, encoding="utf-8")
+    targets = [f"-gencode=arch=compute_{one},code=sm_{one}" for one in (75, 80, 90)]
+    command = ["nvcc", "-std=c++17", "-fatbin", "-Xptxas=-v", *targets, *variants]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    spilled = re.findall(r"(\d+) bytes spill stores", ended.stderr)
+    assert len(spilled) >= 3 * len(variants)
+    assert set(spilled) == {"0"}, ended.stderr
 
 
 def test_the_plan_takes_each_tile_somewhere():
