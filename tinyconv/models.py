@@ -52,6 +52,7 @@ class Sequential:
         seed: of the initial weights, of the order of batches, and of dropout; None for `utils.set_random_seed`'s, or 0.
         dtype: "float32", or "float64" for gradient checks.
         fuse: False for study mode: every layer runs alone, and `layer.output` keeps its last output.
+        precision: "tf32" or "bf16" to let a GPU's tensor cores multiply numbers of fewer digits, see `backends.get`.
 
     Attributes:
         layers: the layers, without the input layer.
@@ -65,12 +66,14 @@ class Sequential:
 
     def __init__(
         self, layers: Iterable[Layer] | None = None, *, name: str | None = None, backend: str | None = None,
-        seed: int | None = None, dtype: Any = "float32", fuse: bool = True,
+        seed: int | None = None, dtype: Any = "float32", fuse: bool = True, precision: str = "float32",
     ) -> None:
         self.name = name or "sequential"
-        self.backend = backends.get(backend)
+        self.backend = backends.get(backend, precision)
         self.seed = utils.default_seed() if seed is None else whole_number(seed, "seed")
         self.dtype = _dtype(dtype)
+        if precision != "float32" and self.dtype != np.float32:
+            raise ArgumentError(f'precision="{precision}" is for dtype="float32", but got {self.dtype}.')
         self.fuse = fuse
         self.layers: list[Layer] = []
         self.metrics: list[Metric] = []
@@ -386,7 +389,8 @@ class Sequential:
 
     def get_config(self) -> dict[str, Any]:
         """The architecture, as JSON types: `Sequential.from_config(model.get_config())` is the same, untrained."""
-        return {
+        precision = self.backend.precision
+        return ({} if precision == "float32" else {"precision": precision}) | {
             "name": self.name,
             "backend": self.backend.name,
             "seed": self.seed,
@@ -445,7 +449,7 @@ class Sequential:
     def _build_layer(self, layer: Layer, shape: Shape) -> None:
         """Build `layer` for this model; weights that it has for this shape stay."""
         weights = layer.get_weights() if layer.built and layer.input_shape == shape else None
-        layer.build(shape, backend=self.backend.name, dtype=self.dtype, seed=self.seed)
+        layer.build(shape, backend=self.backend, dtype=self.dtype, seed=self.seed)
         if weights is not None:
             layer.set_weights(weights)
 

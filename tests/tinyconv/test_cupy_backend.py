@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import backends, callbacks, devices, gpu, optimizers, schedules
-from tinyconv.errors import DivergedError
+from tinyconv.errors import ArgumentError, DivergedError
 from tinyconv.kernels.cuda import host
 from tinyconv.layers import (
     Activation,
@@ -275,6 +275,42 @@ def test_saved_models_continue_on_any_backend(tmp_path: Any) -> None:
     a, b, c = (fit(one, x, y, epochs=2)["loss"] for one in (model, again, numpy))
     assert a == b
     assert_allclose(a, c, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("precision", "digits"), [("tf32", 2e-3), ("bf16", 2e-2)])
+def test_tensor_cores_where_they_are_asked_for(precision: str, digits: float, tmp_path: Any) -> None:
+    if NO_GPU is None and backends.get("cupy").device.__class__ is devices.Gpu:
+        require_tensor_cores()
+    x, y = data(40)
+    rounded, exact = build(course_net(), precision=precision), build(course_net())
+    a, b = fit(rounded, x, y)["loss"], fit(exact, x, y)["loss"]
+    assert a != b
+    assert_allclose(a, b, rtol=digits)
+    rounded.save(tmp_path / "model.safetensors")
+    assert load_model(tmp_path / "model.safetensors").backend.precision == precision
+    assert load_model(tmp_path / "model.safetensors", backend="numpy").backend.precision == "float32"
+    assert copy.deepcopy(rounded).backend.precision == precision
+    assert "precision" not in exact.get_config()
+
+
+def require_tensor_cores() -> None:
+    import cupy
+
+    if int(cupy.cuda.Device().compute_capability) < 80:
+        pytest.skip("this GPU has no tensor cores for tf32 and bf16")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"backend": "numpy", "precision": "tf32"}, 'only backend="cupy" has'),
+        ({"backend": "cupy", "precision": "fp8"}, "There is no precision 'fp8'"),
+        ({"backend": "cupy", "precision": "bf16", "dtype": "float64"}, 'for dtype="float32", but got float64'),
+    ],
+)
+def test_precisions_that_there_are_not(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ArgumentError, match=sentence):
+        Sequential(**options)
 
 
 def test_copies_train_alike() -> None:

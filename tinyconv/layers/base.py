@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinyconv import backends, random
+from tinyconv.backends import Backend
 from tinyconv.checks import numeric_array
 from tinyconv.devices import HOST, Device
 from tinyconv.errors import ArgumentError, ShapeError, StateError, TinyconvError
@@ -102,14 +103,14 @@ class Layer:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def build(
-        self, input_shape: Shape, *, backend: str | None = None, dtype: Any = None, seed: int | None = None
+        self, input_shape: Shape, *, backend: str | Backend | None = None, dtype: Any = None, seed: int | None = None
     ) -> None:
         """Create the parameters for inputs of `input_shape`, without the batch axis.
 
         Raises ShapeError, naming the layer, when it cannot work on that shape.
         """
         if backend is not None:
-            self.backend = backends.get(backend)
+            self.backend = backend if isinstance(backend, Backend) else backends.get(backend)
         if dtype is not None:
             self.dtype = np.dtype(dtype)
         if seed is not None:

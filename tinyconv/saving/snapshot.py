@@ -109,9 +109,12 @@ def set_weights(model: Sequential, document: Document, tensors: Tensors, where: 
 
 
 def _restore(document: Document, tensors: Tensors, backend: str | None) -> Sequential:
-    config = document["model"]
+    config = dict(document["model"])
     _check_shapes(config["layers"], tuple(config["input_shape"]), tensors)
-    model = Sequential.from_config(config | {"backend": backend or _usable(config["backend"])})
+    config["backend"] = backend or _usable(config["backend"])
+    if config["backend"] != "cupy":
+        config.pop("precision", None)  # is for its tensor cores
+    model = Sequential.from_config(config)
     for parameter in model.weights:
         parameter.set(tensors[f"weights/{parameter.name}"])
     if document["compile"] is not None:
