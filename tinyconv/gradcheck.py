@@ -181,7 +181,7 @@ def check_model(
     Raises StateError for a model that is not compiled, and what the model raises for data that do not fit.
     """
     images = np.array(model.check_inputs(x), dtype=np.float64)
-    twin = type(model).from_config(model.get_config() | {"dtype": "float64"})
+    twin = type(model).from_config(model.get_config() | {"dtype": "float64", "precision": "float32"})
     twin.compile("sgd", model.loss)
     twin.set_weights(model.get_weights())
     _roughen(twin.weights, seed)

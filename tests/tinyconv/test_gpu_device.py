@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinyconv import backends, devices, doctor, gpu
+from tinyconv import backends, devices, doctor, gpu, plots
 from tinyconv.errors import BackendError
 from tinyconv.kernels.cuda import host, step
 from tinyconv.kernels.cuda.problems import CompileError, CudaError
 from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Rescaling
 from tinyconv.models import Sequential, load_model
+from tinyconv.plots.forward_pass import ForwardPass
+from tinyconv.plots.measure import measure_layers
 
 pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
 
@@ -320,6 +322,20 @@ def test_steps_one_by_one_and_study_mode() -> None:
     dy = np.ones((30, 3), np.float32)
     assert_allclose(model.forward(x, training=True), other.forward(x, training=True), atol=1e-3)
     assert_allclose(model.backward(dy), other.backward(dy), atol=1e-4)
+
+
+def test_pictures_of_a_model_on_a_gpu() -> None:
+    x, _ = data()
+    model = net()
+    other = twin(model)
+    mine, theirs = ForwardPass(model, x[0]), ForwardPass(other, x[0])
+    for (_, a), (_, b) in zip(mine.outputs, theirs.outputs, strict=True):
+        assert_allclose(a, b, atol=1e-4)
+    plots.filters(model.layers[2])
+    costs = measure_layers(model, 4, repeats=1)
+    assert [(cost.name, cost.forward.nbytes) for cost in costs] == [
+        (cost.name, cost.forward.nbytes) for cost in measure_layers(other, 4, repeats=1)
+    ]
 
 
 def test_arrays_on_two_devices_are_refused() -> None:

@@ -250,10 +250,10 @@ def pixel(
     seen = ForwardPass(known.model, _image(known, image, data))
     before = known.model.layers.index(conv) - 1
     x = seen.image if before < 0 else seen.outputs[before][1]
-    bias = 0.0 if conv.bias is None else float(conv.bias.value[filter])
+    bias = 0.0 if conv.bias is None else float(conv.bias.numpy()[filter])
     _save(
         plots.output_pixel(
-            x, conv.kernel.value[..., filter], bias, at=place, strides=conv.strides,
+            x, conv.kernel.numpy()[..., filter], bias, at=place, strides=conv.strides,
             padding=conv.resolve_padding(conv.input_shape),
         ),
         output,

@@ -168,10 +168,10 @@ class Layer:
     def __call__(self, x: Array, training: bool = False) -> Array:
         """Build for the shape and dtype of `x` if that has not been done, then run `forward`.
 
-        Integers are taken as numbers of the layer's dtype, float32 unless it was built for another.  Raises ShapeError
-        when `x` has another shape than the layer was built for.
+        Integers are taken as numbers of the layer's dtype, float32 unless it was built for another.  The result lies on
+        the device of the layer's backend.  Raises ShapeError when `x` has another shape than the layer was built for.
         """
-        x = np.asarray(x)
+        x = self.backend.device.asarray(x)
         if not self.built:
             self.build(x.shape[1:], dtype=x.dtype if x.dtype == np.float64 else np.float32)
         if x.shape[1:] != self.input_shape:

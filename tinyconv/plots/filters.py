@@ -31,7 +31,7 @@ def filters(layer: Conv2D) -> "Figure":
     by_channel = inputs not in (1, 3)
     columns = min(inputs, ROWS) if by_channel else min(PER_ROW, outputs)
     shown = min(outputs, ROWS if by_channel else PER_ROW * ROWS)
-    some = np.moveaxis(layer.kernel.value, -1, 0)[:shown]  # (filters, kh, kw, channels)
+    some = np.moveaxis(layer.kernel.numpy(), -1, 0)[:shown]  # (filters, kh, kw, channels)
     scale = colour_scale(some, signed=True)
     if inputs == 3:
         tiles, options = 0.5 + some / (2 * scale["vmax"]), {}

@@ -31,12 +31,12 @@ class ForwardPass:
 
     def __init__(self, model: "Sequential", image: Array) -> None:
         x = model.check_inputs(np.asarray(image)[np.newaxis], "the image").astype(model.dtype)
-        self.model = model
+        self.model, self._device = model, model.backend.device
         self.image: Array = x[0]
         self.outputs: list[tuple[Layer, Array]] = []
         for layer in model.layers:
             x = layer(x)
-            self.outputs.append((layer, x[0]))
+            self.outputs.append((layer, self._device.numpy(x[0])))
         if x.ndim != 2:
             raise ShapeError(f"{model.name} gives no score per class: its outputs have the shape {model.output_shape}.")
 
@@ -81,6 +81,7 @@ class ForwardPass:
         last, single = self.model.layers[-1], len(self.outputs[-1][1]) == 1
         dy: Any = np.zeros((1, len(self.outputs[-1][1])), self.model.dtype)
         dy[0, 0 if single else target] = -1 if single and target == 0 else 1
+        dy = self._device.asarray(dy)
         for layer in reversed(self.model.layers):
             if layer is of:
                 break
@@ -88,4 +89,4 @@ class ForwardPass:
                 dy = layer.backward_logits(dy)
             else:
                 dy = layer.backward(dy)
-        return np.asarray(dy[0])
+        return self._device.numpy(dy[0])

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinyconv import random
 from tinyconv.checks import whole_number
-from tinyconv.layers import Conv2D, Dense
+from tinyconv.devices import Device
+from tinyconv.layers import Conv2D, Dense, Reshape
 
 if TYPE_CHECKING:
     from tinyconv.layers.base import Layer
@@ -50,12 +51,15 @@ def measure_layers(model: "Sequential", batch_size: int = 64, *, repeats: int = 
     a model that is not built.
     """
     batch_size, repeats = whole_number(batch_size, "batch_size", minimum=1), whole_number(repeats, "repeats", minimum=1)
-    x: Array = random.uniform(random.key(0, "profile"), (batch_size, *model.input_shape[1:])).astype(model.dtype)
+    device = model.backend.device
+    images = random.uniform(random.key(0, "profile"), (batch_size, *model.input_shape[1:])).astype(model.dtype)
+    x: Array = device.asarray(images)
     costs = []
     for layer in model.layers:
         kept = [p.value.copy() for p in layer.parameters if not p.trainable]  # moving averages would move
-        forward_seconds, y = _time(repeats, layer.forward, x, True)
-        backward_seconds, _ = _time(repeats, layer.backward, np.ones_like(y))
+        forward_seconds, y = _time(device, repeats, layer.forward, x, True)
+        dy = device.asarray(np.ones(y.shape, model.dtype))
+        backward_seconds, _ = _time(device, repeats, layer.backward, dy)
         for parameter, value in zip((p for p in layer.parameters if not p.trainable), kept, strict=True):
             parameter.value[...] = value
         flops = batch_size * _flops(layer)
@@ -78,18 +82,20 @@ def _flops(layer: "Layer") -> int:
 
 def _traffic(layer: "Layer", x: Array, y: Array) -> tuple[int, int]:
     """Bytes forward (x, weights, y) and backward (dy, dx, and with weights: x, the weights, their gradients)."""
-    if np.shares_memory(x, y):
+    if y is x or isinstance(layer, Reshape):
         return 0, 0  # Flatten and the like give their input another shape, and move nothing
     weights = sum(parameter.value.nbytes for parameter in layer.parameters)
     return x.nbytes + weights + y.nbytes, y.nbytes + x.nbytes + (x.nbytes + 2 * weights if weights else 0)
 
 
-def _time(repeats: int, run: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+def _time(device: Device, repeats: int, run: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     """Median seconds of run(*arguments), and what it returned."""
     result = run(*arguments)
     seconds = []
     for _ in range(repeats):
+        device.synchronize()
         began = time.perf_counter()
         result = run(*arguments)
+        device.synchronize()
         seconds.append(time.perf_counter() - began)
     return float(np.median(seconds)), result

@@ -57,10 +57,11 @@ class LayerRecorder(Callback):
         if self._before is None:
             return
         self.steps.append(self.model.optimizer.iterations)
-        outputs = self._activations()
+        outputs, device = self._activations(), self.model.backend.device
         for layer in self._layers:
             self._keep("activations", layer, self._thin(outputs[layer.name]))
-            self._keep("gradients", layer, np.concatenate([self._thin(p.gradient) for p in self._trainable(layer)]))
+            gradients = [self._thin(device.numpy(p.gradient)) for p in self._trainable(layer)]
+            self._keep("gradients", layer, np.concatenate(gradients))
             self._keep("updates", layer, self._weights(layer) - self._before[layer.name])
 
     def get_state(self) -> State:
@@ -76,7 +77,8 @@ class LayerRecorder(Callback):
         """The output of each layer for `x`, outside of the plan."""
         y, outputs = self._input, {}
         for layer in self.model.layers:
-            y = outputs[layer.name] = layer(y)
+            y = layer(y)
+            outputs[layer.name] = self.model.backend.device.numpy(y)
         return outputs
 
     def _trainable(self, layer: "Layer") -> list[Any]:
@@ -84,7 +86,7 @@ class LayerRecorder(Callback):
 
     def _weights(self, layer: "Layer") -> Array:
         """A sample of the layer's weights: a few of each parameter, always the same ones."""
-        return np.concatenate([self._thin(parameter.value) for parameter in self._trainable(layer)])
+        return np.concatenate([self._thin(parameter.numpy()) for parameter in self._trainable(layer)])
 
     def _thin(self, values: Array) -> Array:
         """At most about `size` of the values, evenly spaced."""
