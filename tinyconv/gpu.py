@@ -7,7 +7,7 @@ The order is that in which a user would fix things: CuPy, the driver, the GPU, t
 
 import re
 from collections.abc import Callable
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,8 @@ INSTEAD = 'or use backend="numba".'
 
 def cupy_wheels() -> list[str]:
     """All installed distributions that bring the package `cupy`; more than one overwrite each other's files."""
+    from importlib import metadata  # takes a while, and few ask
+
     names = {str(found.metadata["Name"]).lower() for found in metadata.distributions()}
     return sorted(name for name in names if re.fullmatch(r"cupy(-(cuda|rocm).*)?", name))
 

@@ -26,7 +26,8 @@ def key(seed: int, stream: str, step: Any = 0) -> PhiloxKey:
     >>> key(0, "shuffle", 3)
     PhiloxKey(seed=0, stream=872307057, step=3)
     """
-    step = step if np.ndim(step) else index(step) % 2**32
+    if isinstance(step, int) or not np.ndim(step):
+        step = index(step) % 2**32
     return PhiloxKey(index(seed) % 2**64, crc32(stream.encode()), step)
 
 

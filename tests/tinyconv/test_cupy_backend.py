@@ -6,6 +6,7 @@ Its kernels are compiled for the processor, so that this runs anywhere; `-m gpu`
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,25 @@ def test_two_runs_have_the_same_bits() -> None:
     one, other = build(course_net()), build(course_net())
     assert fit(one, x, y) == fit(other, x, y)
     for mine, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert_array_equal(mine, theirs)
+
+
+def test_a_hundred_steps_stay_close_to_numpy() -> None:
+    x, y = data(200)
+    a = fit(build(course_net(), optimizer=optimizers.Adam(0.002)), x, y, batch_size=8, epochs=4)
+    b = fit(build(course_net(), "numpy", optimizer=optimizers.Adam(0.002)), x, y, batch_size=8, epochs=4)
+    assert_allclose(a["loss"], b["loss"], atol=1e-3)
+
+
+def test_the_order_of_blocks_and_threads_changes_no_bit(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if device == "gpu":
+        pytest.skip("a GPU has an order of its own")
+    x, y = data(40)
+    forwards, reverse = build(NETS["normalised"]()), build(NETS["normalised"]())
+    fit(forwards, x, y, epochs=2)
+    monkeypatch.setattr(host, "launch", partial(host.launch, backwards=True))
+    fit(reverse, x, y, epochs=2)
+    for mine, theirs in zip(forwards.get_weights(), reverse.get_weights(), strict=True):
         assert_array_equal(mine, theirs)
 
 
