@@ -18,16 +18,27 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_forw
     sums.write(y + task.part * part_size, b, task.m, task.n, g.out_pixels(), g.filters);
 }
 
+// With strides there is one product for each class of pixels, and blockIdx.z says which class; else it says which part.
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_backward_input(
     const T* dy, const T* w, const T*, T* dx, T*, int k_per_part, long long part_size, CONVOLUTION
 ) {
     const Convolution g = THE_CONVOLUTION;
-    const Task task(g.taps() * g.filters, k_per_part);
+    const int classes = g.stride_y * g.stride_x, part = static_cast<int>(blockIdx.z) / classes;
+    const Class those(g, static_cast<int>(blockIdx.z) % classes);
+    const Task task(those.depth(g), k_per_part, part);
     Sums sums;
     multiply(
-        OutputsOver<A_WIDTH>{dy, g}, WeightsTurned<B_WIDTH>{w, g}, task.m, task.n, task.k_begin, task.k_end, sums
+        OutputsOver<A_WIDTH>{dy, g, those}, WeightsTurned<B_WIDTH>{w, g, those}, task.m, task.n, task.k_begin, task.k_end,
+        sums
     );
-    sums.write(dx + task.part * part_size, nullptr, task.m, task.n, g.pixels(), g.channels);
+    const Axis &y = those.y, &x = those.x;
+    sums.write(
+        dx + task.part * part_size, nullptr, task.m, task.n, g.images * y.pixels * x.pixels, g.channels, [&](int o) {
+            const int lines = o / x.pixels, n = lines / y.pixels;
+            const int row = y.first + (lines - n * y.pixels) * g.stride_y;
+            return ((n * g.height + row) * g.width + x.first + (o - lines * x.pixels) * g.stride_x) * g.channels;
+        }
+    );
 }
 
 // The blocks of the first row of tiles also see all of dy once: they add up its columns for db.

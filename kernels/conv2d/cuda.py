@@ -4,13 +4,17 @@
     input gradient     dx (pixels, c) = dy under each tap (pixels, taps·f) · w turned (taps·f, c)
     weight gradient    dw (taps·c, f) = windowsᵀ (taps·c, pixels) · dy (pixels, f)
 
-The input gradient is gathered: an element of dx belongs to one thread, so nothing is added atomically.  The sum over
-the pixels of the batch is long and dw small: it is cut into parts, which are added in order (see `cuda.gemm`).
+The input gradient is gathered: an element of dx belongs to one thread, so nothing is added atomically.  With strides, a
+pixel lies under some of the taps only; so there is a product for each class of pixels under the same ones.
+
+In the weight gradient the sum over the pixels of the batch is long, and dw is small: the sum is cut into parts, which
+are added in order (see `cuda.gemm`).
 
 Beyond the contract, all take `precision`: "float32", or "tf32" or "bf16" to let tensor cores multiply rounded numbers.
 """
 
 from functools import lru_cache
+from math import gcd, prod
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +56,17 @@ def backward_input(
 ) -> Array:
     """dx: each pixel gathers dy · w from the windows over it."""
     dy, w = contiguous(dy), contiguous(w)
-    kh, kw, channels, filters = w.shape
+    channels, filters = w.shape[2:]
+    x_shape = tuple(x_shape)
     dx = ensure(out, x_shape, dy.dtype, like=dy)
+    # Of the largest class of pixels that see dy through the same taps: see `Axis` of windows.cuh.
+    pixels = prod(-(-size // stride) for size, stride in zip(x_shape[1:3], strides, strict=True))
+    taps = prod(-(-size // (s // gcd(s, d))) for size, s, d in zip(w.shape[:2], strides, dilation, strict=True))
     if dx.size:
         gemm.multiply(
             SOURCE, "conv2d_backward_input", dy, w, (gemm.width(dy, filters), gemm.width(w, filters)),
-            (dx.size // channels, channels, kh * kw * filters),
-            scalars(tuple(x_shape), w.shape, strides, padding, dilation), dx, precision=precision, workspace=workspace,
+            (len(dx) * pixels, channels, taps * filters), scalars(x_shape, w.shape, strides, padding, dilation), dx,
+            products=strides[0] * strides[1], precision=precision, workspace=workspace,
         )  # fmt: skip
     return dx
 
@@ -99,5 +107,5 @@ def scalars(
     for name, size in (("x", np.prod(x_shape, dtype=np.int64)), ("y", x_shape[0] * oh * ow * filters)):
         gemm.check_size(int(size), name)
     sizes = (*x_shape, filters, kh, kw, *strides, *dilation, padding[0][0], padding[1][0], oh, ow)
-    dividers = [gemm.divider(divisor) for divisor in (channels, filters, kw, oh, ow, *strides)]
+    dividers = [gemm.divider(divisor) for divisor in (channels, filters, kw, oh, ow)]
     return (*map(np.int32, sizes), *(number for pair in dividers for number in pair))

@@ -210,10 +210,10 @@ __device__ void multiply(const A& a, const B& b, int m, int n, int k_begin, int 
 // A block's tile of C, and its part of k: what every product below begins with.
 struct Task {
     int m, n, part, k_begin, k_end;
-    __device__ Task(int k, int k_per_part) {
+    __device__ Task(int k, int k_per_part) : Task(k, k_per_part, static_cast<int>(blockIdx.z)) {}
+    __device__ Task(int k, int k_per_part, int part) : part(part) {
         m = static_cast<int>(blockIdx.x) * TILE_M;
         n = static_cast<int>(blockIdx.y) * TILE_N;
-        part = static_cast<int>(blockIdx.z);
         k_begin = part * k_per_part;
         k_end = k_begin + k_per_part < k ? k_begin + k_per_part : k;
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..workspace import Workspace
 from .arrays import scratch
-from .launcher import Source, ctype
+from .launcher import Source, blocks, ctype
 
 Array = Any  # of NumPy or CuPy
 
@@ -90,19 +90,19 @@ def plan(
     cutting k into parts can help.
     """
 
-    def blocks(tile: Tile) -> int:
-        return -(-m // tile.rows) * -(-n // tile.columns)
+    def tiles_of(tile: Tile) -> int:
+        return blocks(m, tile.rows) * blocks(n, tile.columns)
 
     def cost(tile: Tile) -> float:
-        idle = max(1.0, THREADS / (blocks(tile) * tile.threads * most_parts))
-        return blocks(tile) * tile.rows * tile.columns * tile.effort * idle
+        idle = max(1.0, THREADS / (tiles_of(tile) * tile.threads * most_parts))
+        return tiles_of(tile) * tile.rows * tile.columns * tile.effort * idle
 
     most_parts = 1 if whole else max(1, min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
     # The largest tile with numbers that come one at a time needs too many registers, and so do some with doubles.
     if small or itemsize == 8:
         tiles = tuple(t for t in tiles if t.thread_rows == 4 and (t.rows > 16 or itemsize == 4))
     tile = min((t for t in tiles if vectors or t[:2] != LARGE[:2]), key=cost)
-    parts = max(1, min(most_parts, THREADS // (blocks(tile) * tile.threads)))
+    parts = max(1, min(most_parts, THREADS // (tiles_of(tile) * tile.threads)))
     steps = -(-k // tile.depth)
     k_per_part = -(-steps // parts) * tile.depth
     return Plan(tile, -(-k // k_per_part), k_per_part)
@@ -117,37 +117,38 @@ def width(array: Array, contiguous: int) -> int:
 def multiply(
     source: Source, kernel: str, a: Array, b: Array, widths: tuple[int, int], sizes: tuple[int, int, int],
     scalars: Sequence[Any], out: Array, *, bias: Array | None = None, columns: Array | None = None,
-    precision: str = "float32", workspace: Workspace | None = None,
+    products: int = 1, precision: str = "float32", workspace: Workspace | None = None,
 ) -> None:
     """Launch `kernel` for the product of `sizes` (m, n, k), and add up its parts if it has several.
 
     The kernel's parameters are A, B, the bias or null, C, the sums of B's columns or null, k_per_part, part_size, and
-    the `scalars`.  With `precision` "tf32" or "bf16", tensor cores multiply what A and B are rounded to.
+    the `scalars`.  Several `products` of these sizes or less are done at once: blockIdx.z says which.  With `precision`
+    "tf32" or "bf16", tensor cores multiply what A and B are rounded to.
 
     Raises ValueError for another precision, for doubles with it, and on a GPU without such tensor cores.
     """
     m, n, k = sizes
     bits = check_precision(precision, out)
     tiles = TENSOR_TILES if bits else TILES
-    tile, parts, k_per_part = plan(m, n, k, out.dtype.itemsize, widths == (4, 4), tiles=tiles)
+    tile, parts, k_per_part = plan(m, n, k, out.dtype.itemsize, widths == (4, 4), whole=products > 1, tiles=tiles)
     part_size = m * n + (0 if columns is None else n)
     defines = {"T": ctype(out.dtype)}
     first, second, first_bias = out, columns, bias
     if parts > 1:
         first = scratch(workspace, "gemm/parts", (parts * part_size,), out.dtype, like=out)
         second, first_bias = None if columns is None else first[m * n :], None
+    grid = blocks(m, tile.rows), blocks(n, tile.columns), products * parts
     source.launch(
-        kernel, (-(-m // tile.rows), -(-n // tile.columns), parts), tile.threads, a, b, first_bias, first, second,
-        np.int32(k_per_part), np.int64(part_size), *scalars,
-        defines={
+        kernel, grid, tile.threads, a, b, first_bias, first, second, np.int32(k_per_part), np.int64(part_size),
+        *scalars, defines={
             **defines, **tile.defines(), "A_WIDTH": widths[0], "B_WIDTH": widths[1],
             **({"TENSOR_CORES": bits} if bits else {}),
         },
     )  # fmt: skip
     if parts > 1:
         SUM_PARTS.launch(
-            "sum_parts", -(-part_size // 32), (32, 16), first, bias, out, columns, np.int32(parts), np.int64(part_size),
-            np.int64(m * n), np.int32(n), defines=defines,
+            "sum_parts", blocks(part_size, 32), (32, 16), first, bias, out, columns, np.int32(parts),
+            np.int64(part_size), np.int64(m * n), np.int32(n), defines=defines,
         )  # fmt: skip
 
 

@@ -52,6 +52,11 @@ struct Sums {
 
     // Write them to the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.
     __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const {
+        write(c, bias, m, n, rows, columns, [=](int row) { return static_cast<long long>(row) * columns; });
+    }
+    // The same where row r starts at c + start(r).
+    template <class Start>
+    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns, Start start) const {
         const Position my;
 #pragma unroll
         for (int group = 0; group < THREAD_N; group += 4) {
@@ -63,7 +68,7 @@ struct Sums {
                 Pack<T, 4> four;
 #pragma unroll
                 for (int e = 0; e < 4; ++e) four.at[e] = at[i][group + e] + base.at[e];
-                if (row < rows) put(c + static_cast<long long>(row) * columns, column, columns, four);
+                if (row < rows) put(c + start(row), column, columns, four);
             }
         }
     }

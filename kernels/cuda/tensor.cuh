@@ -106,6 +106,11 @@ struct Sums {
 
     // Write them to the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.
     __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const {
+        write(c, bias, m, n, rows, columns, [=](int row) { return static_cast<long long>(row) * columns; });
+    }
+    // The same where row r starts at c + start(r).
+    template <class Start>
+    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns, Start start) const {
 #pragma unroll
         for (int j = 0; j < ACROSS_WARP; ++j) {
             const int column = n + first_column() + j * 8 + thread() * 2;
@@ -115,7 +120,7 @@ struct Sums {
                 const int row = m + first_row() + i * 8 + group();
                 const float* sums = &at[i / 2][j][i % 2 * 2];
                 const Pack<T, 2> two = {sums[0] + base.at[0], sums[1] + base.at[1]};
-                if (row < rows) put(c + static_cast<long long>(row) * columns, column, columns, two);
+                if (row < rows) put(c + start(row), column, columns, two);
             }
         }
     }

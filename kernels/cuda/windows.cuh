@@ -15,17 +15,15 @@
         int stride_x, int dilation_y, int dilation_x, int top, int left, int out_height, int out_width,              \
         unsigned by_channels, unsigned by_channels_shift, unsigned by_filters, unsigned by_filters_shift,            \
         unsigned by_kernel_width, unsigned by_kernel_width_shift, unsigned by_out_height,                             \
-        unsigned by_out_height_shift, unsigned by_out_width, unsigned by_out_width_shift, unsigned by_stride_y,      \
-        unsigned by_stride_y_shift, unsigned by_stride_x, unsigned by_stride_x_shift
+        unsigned by_out_height_shift, unsigned by_out_width, unsigned by_out_width_shift
 
 struct Convolution {
     int images, height, width, channels, filters, kernel_height, kernel_width, stride_y, stride_x, dilation_y, dilation_x;
     int top, left, out_height, out_width;
-    Divider by_channels, by_filters, by_kernel_width, by_out_height, by_out_width, by_stride_y, by_stride_x;
+    Divider by_channels, by_filters, by_kernel_width, by_out_height, by_out_width;
 
     __device__ int taps() const { return kernel_height * kernel_width; }
     __device__ int depth() const { return taps() * channels; }  // of the forward product
-    __device__ int pixels() const { return images * height * width; }
     __device__ int out_pixels() const { return images * out_height * out_width; }
 };
 
@@ -34,8 +32,7 @@ struct Convolution {
         images, height, width, channels, filters, kernel_height, kernel_width, stride_y, stride_x, dilation_y,        \
             dilation_x, top, left, out_height, out_width, {channels, by_channels, by_channels_shift},                 \
             {filters, by_filters, by_filters_shift}, {kernel_width, by_kernel_width, by_kernel_width_shift},          \
-            {out_height, by_out_height, by_out_height_shift}, {out_width, by_out_width, by_out_width_shift},          \
-            {stride_y, by_stride_y, by_stride_y_shift}, {stride_x, by_stride_x, by_stride_x_shift}                    \
+            {out_height, by_out_height, by_out_height_shift}, {out_width, by_out_width, by_out_width_shift}           \
     }
 
 constexpr int OUTSIDE = -(1 << 30);  // a row that no tap brings back into the image
@@ -101,45 +98,92 @@ template <int WIDTH> struct WindowsTurned {
     }
 };
 
-// (o, k): dy of tap and filter k at input pixel o, that is of the output pixel whose window has o under that tap.  There
-// is none where the way back is not a whole number of strides, or ends outside of dy.
+// One axis of the pixels that see the output through the same taps of the kernel.
+//
+// The window of output i has input y under its tap p where i · stride + p · dilation = y + before.  With a stride of 2, a
+// pixel lies under every second tap at most, and its neighbour under the others; so the pixels fall into `stride` classes,
+// and the input gradient of each is a product of its own, in which no tap is multiplied by zero.  Within a class, a step to
+// the next pixel is a step to the next output, and a step to the next tap one of `back` outputs back.  With a stride of 1
+// there is one class, with everything in it.
+struct Axis {
+    int first, pixels;        // those at first + stride · a for a < pixels
+    int first_tap, step, taps;  // under first_tap + step · t for t < taps
+    int out, back;            // output out + a - back · t
+
+    __device__ Axis(int which, int size, int kernel, int stride, int dilation, int before) {
+        const int shift = before % stride;
+        first = which >= shift ? which - shift : which - shift + stride;  // (first + before) % stride == which
+        pixels = first < size ? (size - first + stride - 1) / stride : 0;
+        step = 1;
+        while (step * dilation % stride != 0) ++step;
+        first_tap = 0;
+        while (first_tap < step && (first_tap * dilation - which) % stride != 0) ++first_tap;
+        taps = first_tap < step && first_tap < kernel ? (kernel - first_tap + step - 1) / step : 0;
+        out = taps ? (first + before - first_tap * dilation) / stride : 0;  // without remainder
+        back = step * dilation / stride;
+    }
+};
+
+// Class `which` of stride_y · stride_x.
+struct Class {
+    Axis y, x;
+    Divider by_taps;  // of x
+
+    __device__ Class(const Convolution& g, int which)
+        : y(which / g.stride_x, g.height, g.kernel_height, g.stride_y, g.dilation_y, g.top),
+          x(which % g.stride_x, g.width, g.kernel_width, g.stride_x, g.dilation_x, g.left), by_taps(divider(x.taps)) {}
+    __device__ int depth(const Convolution& g) const { return y.taps * x.taps * g.filters; }
+
+    // As `divider` of gemm.py.
+    __device__ static Divider divider(int divisor) {
+        if (divisor < 2) return {1, 1, 0};
+        const unsigned shift = 32 - __clz(divisor - 1);
+        const unsigned long long rest = (1ull << shift) - static_cast<unsigned>(divisor);
+        return {divisor, static_cast<unsigned>((rest << 32) / static_cast<unsigned>(divisor)) + 1, shift};
+    }
+};
+
+// (o, k): dy of tap and filter k of the class at its pixel o: of the output pixel whose window has o under that tap.
 template <int WIDTH> struct OutputsOver {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
-    typedef Corner Place;  // the input pixel, counted from the padding's corner
+    typedef Corner Place;  // of the output under the first tap
     const T* dy;
     const Convolution& g;
+    const Class& those;
 
     __device__ Place place(int o) const {
-        if (o >= g.pixels()) return {0, OUTSIDE, 0};
-        const int rows = o / g.width, n = rows / g.height;
-        return {n * g.out_height * g.out_width * g.filters, rows - n * g.height + g.top, o - rows * g.width + g.left};
+        if (o >= g.images * those.y.pixels * those.x.pixels) return {0, OUTSIDE, 0};
+        const int lines = o / those.x.pixels, n = lines / those.y.pixels;
+        return {n * g.out_height * g.out_width * g.filters, those.y.out + lines - n * those.y.pixels,
+                those.x.out + o - lines * those.x.pixels};
     }
     __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
-        const int tap = g.by_filters(k), tap_row = g.by_kernel_width(tap);
-        const int down = p.row - tap_row * g.dilation_y;
-        const int right = p.column - (tap - tap_row * g.kernel_width) * g.dilation_x;
-        if (k >= k_end || down < 0 || right < 0) return zeros<WIDTH>();
-        const int i = g.by_stride_y(down), j = g.by_stride_x(right);
-        const bool inside = i * g.stride_y == down && j * g.stride_x == right && i < g.out_height && j < g.out_width;
+        const int tap = g.by_filters(k), down = those.by_taps(tap), right = tap - down * those.x.taps;
+        const int i = p.row - down * those.y.back, j = p.column - right * those.x.back;
+        const bool inside = k < k_end && static_cast<unsigned>(i) < static_cast<unsigned>(g.out_height) &&
+                            static_cast<unsigned>(j) < static_cast<unsigned>(g.out_width);
         return inside ? load<WIDTH>(dy + p.image + (i * g.out_width + j) * g.filters + (k - tap * g.filters))
                       : zeros<WIDTH>();
     }
 };
 
-// (o, k): the weight of channel o for tap and filter k; w is stored (taps, channels, filters).
+// (o, k): the weight of channel o for tap and filter k of the class; w is stored (taps, channels, filters).
 template <int WIDTH> struct WeightsTurned {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
     typedef int Place;
     const T* w;
     const Convolution& g;
+    const Class& those;
 
     __device__ Place place(int o) const { return o; }
     __device__ Pack<T, WIDTH> at(int channel, int k, int k_end) const {
-        const int tap = g.by_filters(k);
+        const int tap = g.by_filters(k), down = those.by_taps(tap), right = tap - down * those.x.taps;
+        const int row = those.y.first_tap + down * those.y.step, column = those.x.first_tap + right * those.x.step;
         return channel < g.channels && k < k_end
-                   ? load<WIDTH>(w + (tap * g.channels + channel) * g.filters + (k - tap * g.filters))
+                   ? load<WIDTH>(w + ((row * g.kernel_width + column) * g.channels + channel) * g.filters +
+                                 (k - tap * g.filters))
                    : zeros<WIDTH>();
     }
 };

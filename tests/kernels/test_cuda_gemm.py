@@ -104,6 +104,21 @@ def test_no_tile_spills(file, tmp_path):
     assert set(spilled) == {"0"}, ended.stderr
 
 
+def test_strides_of_all_kinds():
+    """Pixels that fall into classes by the taps they lie under, some of them under none."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        strides, dilation, kernel = (tuple(map(int, rng.integers(1, most, 2))) for most in (6, 5, 5))
+        padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 4, (2, 2)))
+        size = [int(rng.integers(1, 8)) + (k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+        windows = {"strides": strides, "padding": padding, "dilation": dilation}
+        w = rng.standard_normal((*kernel, 2, 3))
+        dy = rng.standard_normal(IM2COL.forward(np.zeros((2, *size, 2)), w, **windows).shape)
+        got = CUDA.backward_input(dy, w, (2, *size, 2), out=np.full((2, *size, 2), np.nan), **windows)
+        expected = IM2COL.backward_input(dy, w, (2, *size, 2), **windows)
+        np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=f"{size} {kernel} {windows}")
+
+
 def test_the_plan_takes_each_tile_somewhere():
     shapes = [
         (10**6, 512, 1152), (10**6, 64, 288), (64, 128, 3200), (10**5, 32, 27), (10**5, 10, 128), (9, 64, 86528),
