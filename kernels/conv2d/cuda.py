@@ -57,15 +57,16 @@ def backward_input(
     """dx: each pixel gathers dy · w from the windows over it."""
     dy, w = contiguous(dy), contiguous(w)
     channels, filters = w.shape[2:]
-    x_shape = tuple(x_shape)
+    n, height, width, _ = x_shape
     dx = ensure(out, x_shape, dy.dtype, like=dy)
     # Of the largest class of pixels that see dy through the same taps: see `Axis` of windows.cuh.
-    pixels = prod(-(-size // stride) for size, stride in zip(x_shape[1:3], strides, strict=True))
+    pixels = prod(-(-size // stride) for size, stride in zip((height, width), strides, strict=True))
     taps = prod(-(-size // (s // gcd(s, d))) for size, s, d in zip(w.shape[:2], strides, dilation, strict=True))
     if dx.size:
         gemm.multiply(
             SOURCE, "conv2d_backward_input", dy, w, (gemm.width(dy, filters), gemm.width(w, filters)),
-            (len(dx) * pixels, channels, taps * filters), scalars(x_shape, w.shape, strides, padding, dilation), dx,
+            (n * pixels, channels, taps * filters),
+            scalars((n, height, width, channels), w.shape, strides, padding, dilation), dx,
             products=strides[0] * strides[1], precision=precision, workspace=workspace,
         )  # fmt: skip
     return dx
