@@ -191,8 +191,9 @@ class Session(NamedTuple):
             f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.optimizer}, learning rate "
             f"{recipe.learning_rate:g} ({recipe.schedule}), seed {recipe.seed}, {self.model.backend.name}"
         )
-        if self.model.backend.name == "numba" and not _is_compiled():
-            typer.echo("compiling the kernels for this processor: once, then they are kept")
+        made_for = {"numba": "processor", "cupy": "GPU"}.get(self.model.backend.name)
+        if made_for and not _is_compiled(made_for):
+            typer.echo(f"compiling the kernels for this {made_for}: once, then they are kept")
 
     def _say_how_to_go_on(self) -> None:
         if self.run.last.exists():
@@ -212,8 +213,12 @@ def _callbacks(recipe: Plan) -> list[Callback]:
     return [ReduceLROnPlateau(patience=PATIENCE)] if recipe.reduce_on_plateau and held_out else []
 
 
-def _is_compiled() -> bool:
+def _is_compiled(made_for: str) -> bool:
     """Whether there is machine code of these kernels in the cache."""
+    if made_for == "GPU":
+        from tinyconv.kernels.cuda import cached
+
+        return any(cached.folder().glob("*.cubin"))
     from tinyconv.kernels.jit import cache_folder
 
     return any(cache_folder().rglob("*.nbc"))
