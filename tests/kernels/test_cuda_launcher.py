@@ -340,6 +340,17 @@ def test_variants_are_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert x[0] == 4
 
 
+def test_threads_take_turns_on_other_processors_too(kernels: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_OPTIONS", (*host._OPTIONS, "-DHOST_UCONTEXT"))  # what all but x86-64 do
+    host._library.cache_clear()
+    try:
+        test_many_barriers(kernels)
+        test_shuffles_follow_the_programming_guide(kernels)
+        test_what_would_hang_a_gpu_is_complained_about(kernels, "two_barriers", 0, "must reach the same one")
+    finally:
+        host._library.cache_clear()
+
+
 def test_how_many_blocks_it_takes() -> None:
     assert [blocks(n, 256) for n in (1, 256, 257)] == [1, 1, 2]
 

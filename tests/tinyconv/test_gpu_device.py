@@ -24,6 +24,7 @@ from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten,
 from tinyconv.models import Sequential, load_model
 from tinyconv.plots.forward_pass import ForwardPass
 from tinyconv.plots.measure import measure_layers
+from tinyconv.training.steps import GraphedSteps, steps_for
 
 pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
 
@@ -297,6 +298,9 @@ def test_training_on_a_gpu_is_the_same_as_with_numpy(tmp_path: Path) -> None:
     other = twin(model)
     options: dict[str, Any] = {"batch_size": 8, "epochs": 3, "verbose": 0, "validation_data": (x, y)}
     mine, theirs = model.fit(x, y, **options).history, other.fit(x, y, **options).history
+    steps = steps_for(model, x, y, 8, None, [], live=False)
+    assert isinstance(steps, GraphedSteps)
+    assert steps._x.dtype == np.uint8  # data stay as they are, which is a fourth of the memory
     assert State.launched == 3 * 4 - 2  # each of the two sizes of batches runs once before it is captured
     for name in mine:
         assert_allclose(mine[name], theirs[name], rtol=2e-3, err_msg=name)
