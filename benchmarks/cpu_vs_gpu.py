@@ -2,7 +2,8 @@
 
 A step on a GPU takes as long as its launches while there is little to compute, whatever the batch size; only then does
 it grow with the batch.  On the processor it grows from the first image on.  So there is a batch size from which the GPU
-is ahead, and one from which it is busy: the picture shows both.
+is ahead, and one from which it is busy: the picture shows both.  What it is then busy with, arithmetic or memory, shows
+in the table: GFLOP/s and GB/s are to be held against the limits of the machine (`gpu_report` measures a GPU's).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tinyconv import zoo
 from tinyconv.errors import ArgumentError
-from tinyconv.layers import Conv2D, Dense
+from tinyconv.layers import Conv2D, Dense, Reshape
 from tinyconv.plots.figure import GREY
 
 from . import charts, machine
@@ -70,7 +71,7 @@ def run(
         ),
         settings={
             **rounds.as_json(), "network": network, "batch_sizes": list(batch_sizes), "euros_per_hour": euros,
-            "flops_per_image": flops_per_image(network),
+            "flops_per_image": flops_per_image(network), "bytes_per_image": bytes_per_image(network),
         },
         results={
             contestant.name: {
@@ -95,6 +96,19 @@ def flops_per_image(network: str) -> int:
             pixels = prod(layer.output_shape[:2]) if isinstance(layer, Conv2D) else 1
             forward += 2 * layer.kernel.value.size * pixels
     return 3 * forward
+
+
+def bytes_per_image(network: str) -> int:
+    """Bytes of activations that a training step reads and writes for one image, each layer by itself.
+
+    Forward reads x and writes y, backward reads dy and x and writes dx.  Fused kernels and caches need less.
+    """
+    layers = zoo.build(network, backend="numpy").layers
+    return sum(
+        4 * (3 * prod(layer.input_shape) + 2 * prod(layer.output_shape))
+        for layer in layers
+        if not isinstance(layer, Reshape)
+    )
 
 
 def findings(field: Field, speeds: Speeds) -> list[str]:
@@ -172,8 +186,8 @@ def _speeds(field: Field, sizes: Sequence[int], speeds: Speeds) -> Table:
 def _epochs(
     field: Field, sizes: Sequence[int], speeds: Speeds, network: str, euros: Mapping[str, float]
 ) -> Table:
-    """Seconds, GFLOP/s and euros at the batch size that is fastest for each."""
-    rows, flops = [], flops_per_image(network)
+    """Seconds, GFLOP/s, GB/s and euros at the batch size that is fastest for each."""
+    rows, flops, traffic = [], flops_per_image(network), bytes_per_image(network)
     for contestant in field.contestants:
         mine = {size: speeds[contestant.name, size].median for size in sizes if (contestant.name, size) in speeds}
         if not mine:
@@ -182,8 +196,10 @@ def _epochs(
         seconds = EPOCH / mine[size]
         price = euros.get("gpu" if contestant.gpu else "cpu")
         cost = [] if not euros else ["–" if price is None else f"{100 * price * seconds / 3600:.4f} ct"]
-        rows.append([contestant.label, str(size), f"{seconds:.2f} s", f"{flops * mine[size] / 1e9:,.0f}", *cost])
-    columns = ["at its best batch size", "images per step", f"{EPOCH:,} images", "GFLOP/s", *["cost"] * bool(euros)]
+        rates = [f"{per_image * mine[size] / 1e9:,.0f}" for per_image in (flops, traffic)]
+        rows.append([contestant.label, str(size), f"{seconds:.2f} s", *rates, *cost])
+    headings = ["images per step", f"{EPOCH:,} images", "GFLOP/s", "GB/s"]
+    columns = ["at its best batch size", *headings, *["cost"] * bool(euros)]
     return Table(columns, rows, title="An epoch of MNIST's size")
 
 

@@ -50,6 +50,11 @@ def test_the_operations_of_a_step():
     assert cpu_vs_gpu.flops_per_image("mnist_convnet") == 6 * (convolutions + 3200 * 128 + 1280)
 
 
+def test_the_bytes_of_a_step():
+    dense = 3 * 784 + 2 * 10
+    assert cpu_vs_gpu.bytes_per_image("fashion_perceptron") == 4 * dense
+
+
 def test_the_report(monkeypatch, tmp_path):
     def measured(entries, turn, settings, say):
         turns = {key: [{"samples_per_second": one} for one in speed.rounds] for key, speed in MEASURED.items()}
