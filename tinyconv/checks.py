@@ -61,6 +61,8 @@ def numeric_array(values: Any, name: str, advice: str) -> Array:
     Traceback (most recent call last):
     tinyconv.errors.DataError: y must hold numbers, but has dtype <U3. Number the classes.
     """
+    if hasattr(values, "__cuda_array_interface__"):  # CuPy's, PyTorch's, … which NumPy cannot look at
+        raise DataError(f"{name} lies on a GPU; give it as a NumPy array, for instance cupy.asnumpy({name}).")
     try:
         array = np.asarray(values)
     except ValueError as problem:  # NumPy's words for lists of lists or arrays that do not fit together

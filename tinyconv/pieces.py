@@ -11,9 +11,13 @@ PIECE = 2**14  # elements
 
 
 def pieces(array: Array) -> Iterator[Array]:
-    """Views of the flattened array (of a flattened copy, if it is not C-contiguous), at most `PIECE` elements each."""
+    """Views of the flattened array (of a flattened copy, if it is not C-contiguous), at most `PIECE` elements each.
+
+    What lies on a GPU stays in one piece: there each would take a launch.
+    """
     flat = array.reshape(-1)
-    return (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))
+    step = PIECE if isinstance(flat, np.ndarray) else max(flat.size, 1)
+    return (flat[start : start + step] for start in range(0, flat.size, step))
 
 
 def sum_of_squares(array: Array) -> float:

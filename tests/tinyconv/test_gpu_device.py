@@ -17,7 +17,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import backends, devices, doctor, gpu, plots
-from tinyconv.errors import BackendError
+from tinyconv.errors import BackendError, DataError
 from tinyconv.kernels.cuda import host, step
 from tinyconv.kernels.cuda.problems import CompileError, CudaError
 from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Rescaling
@@ -351,6 +351,13 @@ def test_arrays_on_two_devices_are_refused() -> None:
         step.affine(there, 1.0, 0.0, out=here)
     with pytest.raises(ValueError, match=r"parameter 2 is an array of float32, but got .*FakeArray"):
         step.affine(here, 1.0, 0.0, out=there)
+
+
+def test_data_of_a_gpu_are_asked_for_as_numpy_arrays() -> None:
+    x, y = data()
+    for call in (lambda: net().predict(asarray(x)), lambda: net().fit(x, asarray(y), verbose=0)):
+        with pytest.raises(DataError, match=r"^[xy] lies on a GPU; give it as a NumPy array"):
+            call()
 
 
 def test_a_kernel_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
