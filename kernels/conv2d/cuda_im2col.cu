@@ -31,8 +31,8 @@ extern "C" __global__ void im2col(const T* x, T* cols, long long size, SIZES)
     cols[element] = inside ? x[((n * h + row) * w + column) * c + channel] : T(0);
 }
 
-// The transpose of im2col: one thread per element of x adds up its copies in cols, in the order of the taps.  It gathers:
-// were each element of cols to add itself to x, two threads could add to one place at the same time.
+// The transpose of im2col: one thread per element of x adds up its copies in cols, in the order of the taps.  It
+// gathers: were each element of cols to add itself to x, two threads could add to one place at the same time.
 extern "C" __global__ void col2im(const T* cols, T* x, long long size, SIZES)
 {
     const long long element = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -58,16 +58,18 @@ extern "C" __global__ void col2im(const T* cols, T* x, long long size, SIZES)
 
 // c (m, n) = a · b, plus bias[column] unless it is null, plus what c held before if `add` is set.
 //
-// A block computes a tile of 16 × 16, one element per thread.  Without shared memory, each thread would read a row of a and
-// a column of b from device memory: 2 reads for one multiply-add.  Here the 256 threads copy 16 columns of a and 16 rows
-// of b to shared memory together, one element each, and every element is then used 16 times.
+// A block computes a tile of 16 × 16, one element per thread.  Without shared memory, each thread would read a row of a
+// and a column of b from device memory: 2 reads for one multiply-add.  Here the 256 threads copy 16 columns of a and 16
+// rows of b to shared memory together, one element each, and every element is then used 16 times.
 //
-// Element (i, k) of a is a[i · a_row + k · a_step], so that a transposed matrix is the same one with other strides; and b
-// alike.  The tiles have 17 columns: with 16, the elements of a column would share two of the 32 banks of shared memory.
+// Element (i, k) of a is a[i · a_row + k · a_step], so that a transposed matrix is the same one with other strides;
+// and b alike.  The tiles have 17 columns: with 16, the elements of a column would share two of the 32 banks of shared
+// memory.
 constexpr int TILE = 16;
 
 extern "C" __global__ void multiply(
-    const T* a, const T* b, const T* bias, T* c, int m, int n, int k, int a_row, int a_step, int b_step, int b_column, int add
+    const T* a, const T* b, const T* bias, T* c, int m, int n, int k, int a_row, int a_step, int b_step,
+    int b_column, int add
 )
 {
     __shared__ T a_tile[TILE][TILE + 1], b_tile[TILE][TILE + 1];
@@ -93,8 +95,8 @@ extern "C" __global__ void multiply(
     }
 }
 
-// total (columns) = Σ over the rows of a (rows, columns), for 32 columns per block: its 8 rows of threads add every eighth
-// row each, then the 8 sums are added as a tree.
+// total (columns) = Σ over the rows of a (rows, columns), for 32 columns per block: its 8 rows of threads add every
+// eighth row each, then the 8 sums are added as a tree.
 constexpr int ROWS = 8;
 
 extern "C" __global__ void sum_rows(const T* a, T* total, long long rows, int columns)

@@ -1,11 +1,12 @@
-// Convolution, bias, ReLU and max-pooling of any size: the rows of the product are the windows, and the product is computed
-// for one place of them after the other.  A thread keeps the best so far of its elements, so it needs registers for two
-// tiles and the winners: too many for more than 4 × 4 elements.
+// Convolution, bias, ReLU and max-pooling of any size: the rows of the product are the windows, and the product is
+// computed for one place of them after the other.  A thread keeps the best so far of its elements, so it needs
+// registers for two tiles and the winners: too many for more than 4 × 4 elements.
 #include "pooled.cuh"
 
 extern "C" __global__ void __launch_bounds__(THREADS) forward(
     const T* x, const T* w, const T* b, T* y, WINNER* winners, POOL, CONVOLUTION
-) {
+)
+{
     const Convolution g = THE_CONVOLUTION;
     const Pool pool = THE_POOL;
     const Task task(g.depth(), g.depth());

@@ -1,11 +1,12 @@
-// Convolution, bias, ReLU and max-pooling of 2 × 2: the rows of the product are the four places of the first window, then
-// those of the second one, and so on.  The rows of a thread come in groups of four (see gemm.cuh), so a thread has all of a
-// window, and pools it without talking to others.
+// Convolution, bias, ReLU and max-pooling of 2 × 2: the rows of the product are the four places of the first window,
+// then those of the second one, and so on.  The rows of a thread come in groups of four (see gemm.cuh), so a thread has
+// all of a window, and pools it without talking to others.
 #include "pooled.cuh"
 
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) forward(
     const T* x, const T* w, const T* b, T* y, WINNER* winners, POOL, CONVOLUTION
-) {
+)
+{
     const Convolution g = THE_CONVOLUTION;
     const Pool pool = THE_POOL;
     const Task task(g.depth(), g.depth());

@@ -1,7 +1,7 @@
 // Max-pooling and ReLU backwards in one pass: dz, the gradient of the convolution's output, from dy, y and the winners.
 //
-// It gathers: an element of dz asks each window above it whether it won there, and whether the ReLU let the winner through,
-// which the pooled y tells: the winner's value is y, and where that is 0 nothing flows.
+// It gathers: an element of dz asks each window above it whether it won there, and whether the ReLU let the winner
+// through, which the pooled y tells: the winner's value is y, and where that is 0 nothing flows.
 #include "pooling.cuh"
 
 const int SIZE = 16 / sizeof(T);
@@ -9,7 +9,8 @@ const int SIZE = 16 / sizeof(T);
 extern "C" __global__ void spread(
     const T* dy, const T* y, const WINNER* winners, T* dz, int n, int height, int width, int channels, int oh, int ow,
     int kh, int kw, int sh, int sw, int top, int left
-) {
+)
+{
     each_pixel<SIZE>(n, height, width, channels, aligned(dy, y, winners, dz), [&](int image, auto place, Pixel at) {
         constexpr int N = decltype(place)::SIZE;
         const long long from = static_cast<long long>(image) * oh * ow * channels + at.channel;

@@ -1,20 +1,21 @@
 // Matrix product C = A · B in tiles, for dense layers and convolutions: where A and B come from is a parameter.
 //
-//                         TILE_N                  A block of threads computes one tile of C.  It walks along k: TILE_K
-//                       ┌────────┐                columns of A and rows of B at a time are copied to shared memory,
-//               B  (k,n)│ b_tile │ TILE_K         where every element is read many times, TILE_N times for A and TILE_M
-//                       ├────────┤                times for B, instead of from device memory.
-//              TILE_K   │        │
-//            ┌─────────┬┼────────┤                Each thread keeps THREAD_M × THREAD_N sums of the tile in registers.
-//    A (m,k) │ a_tile  ││ C tile │ TILE_M         For one k it reads THREAD_M + THREAD_N numbers from shared memory and
-//            └─────────┘└────────┘                does THREAD_M · THREAD_N multiply-adds with them: 16 reads feed 64 for
-//                                                 8 × 8.  That ratio is what makes it fast, as one multiprocessor does
-// 128 multiply-adds per cycle but reads only 32 numbers of shared memory.  Registers: 64 sums, 16 numbers of the two
-// tiles, 8 on their way from device memory, and some 30 for addresses: below 128, so two blocks of 256 threads fit.
+//                         TILE_N            A block of threads computes one tile of C.  It walks along k: TILE_K
+//                       ┌────────┐          columns of A and rows of B at a time are copied to shared memory, where
+//               B (k,n) │ b_tile │ TILE_K   every element is read many times, instead of from device memory: TILE_N
+//                       └────────┘          times for A, and TILE_M times for B.
+//              TILE_K
+//             ┌────────┐┌────────┐          Each thread keeps THREAD_M × THREAD_N sums of the tile in registers.  For
+//     A (m,k) │ a_tile ││ C tile │ TILE_M   one k it reads THREAD_M + THREAD_N numbers from shared memory and does
+//             └────────┘└────────┘          THREAD_M · THREAD_N multiply-adds: with 8 × 8, 16 reads feed 64 of them.
 //
-// Double buffering: while the threads multiply with one pair of tiles, the next pair is on its way from device memory to
-// registers; it is then put into the other buffer.  One barrier per step is enough: a buffer is only written after the
-// barrier that ends the step which read it.
+// That ratio is what makes it fast: one multiprocessor does 128 multiply-adds per cycle, but reads only 32 numbers of
+// shared memory.  Registers of a thread: 64 sums, 16 numbers of the two tiles for this k and 16 for the next, 8 on
+// their way from device memory, and some 20 for addresses: below 128, so that two blocks of 256 threads fit.
+//
+// Double buffering: while the threads multiply with one pair of tiles, the next pair is on its way from device memory
+// to registers; it is then put into the other buffer.  One barrier per step is enough: a buffer is only written after
+// the barrier that ends the step which read it.
 //
 // The sums run over k in increasing order, and with blockIdx.z over parts of k that depend on the shapes only: the same
 // bits every time.  Sizes are macros, so that loops over registers unroll: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N;
@@ -23,20 +24,23 @@
 
 #include "elementwise.cuh"
 
-constexpr int ACROSS = TILE_N / THREAD_N;             // threads side by side over the tile
-constexpr int THREADS = TILE_M / THREAD_M * ACROSS;   // threads of a block
+constexpr int ACROSS = TILE_N / THREAD_N;            // threads side by side over the tile
+constexpr int THREADS = TILE_M / THREAD_M * ACROSS;  // threads of a block
 
-template <int N> __device__ inline Pack<T, N> zeros() {
+template <int N>
+__device__ inline Pack<T, N> zeros()
+{
     Pack<T, N> v;
 #pragma unroll
     for (int i = 0; i < N; ++i) v.at[i] = T(0);
     return v;
 }
 
-// Write N neighbouring elements of a row that has `columns`, from `column` on: in one piece if they are all there and lie at
-// an address for that.
+// Write N neighbouring elements of a row that has `columns`, from `column` on: in one piece if they are all there and
+// lie at an address for that.
 template <class Element, int N>
-__device__ inline void put(Element* row, int column, int columns, const Pack<Element, N>& values) {
+__device__ inline void put(Element* row, int column, int columns, const Pack<Element, N>& values)
+{
     Element* to = row + column;
     if (column + N <= columns && reinterpret_cast<unsigned long long>(to) % alignof(Pack<Element, N>) == 0) {
         store(to, values);
@@ -48,7 +52,9 @@ __device__ inline void put(Element* row, int column, int columns, const Pack<Ele
 }
 
 // bias[column] and its N - 1 neighbours; 0 where there are none, or no bias.
-template <int N> __device__ inline Pack<T, N> biases(const T* bias, int column, int columns) {
+template <int N>
+__device__ inline Pack<T, N> biases(const T* bias, int column, int columns)
+{
     Pack<T, N> values;
 #pragma unroll
     for (int e = 0; e < N; ++e) values.at[e] = bias && column + e < columns ? bias[column + e] : T(0);
@@ -67,13 +73,14 @@ template <int N> __device__ inline Pack<T, N> biases(const T* bias, int column, 
 struct Divider {
     int divisor;
     unsigned multiplier, shift;
-    __device__ int operator()(int n) const {
+    __device__ int operator()(int n) const
+    {
         const unsigned high = static_cast<unsigned>(static_cast<unsigned long long>(n) * multiplier >> 32);
         return static_cast<int>((high + static_cast<unsigned>(n)) >> shift);
     }
 };
 
-// -- where A and B come from --------------------------------------------------------------------------------------------
+// -- where A and B come from ------------------------------------------------------------------------------------------
 //
 // A source has elements (o, k): o is the row of A or the column of B, "outer", and k the index of the sum.  It says
 //   ALONG_K      whether elements that are neighbours in memory are neighbours along k, or along o
@@ -82,7 +89,8 @@ struct Divider {
 //   at(place, k, k_end)    VECTOR elements from (o, k) on; zeros where k >= k_end or o is outside
 
 // Elements (o, k) at data[o · stride + k]: A as it is stored, or Bᵀ.
-template <int WIDTH> struct Rows {
+template <int WIDTH>
+struct Rows {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
     typedef long long Place;  // where row o starts, or -1
@@ -90,13 +98,15 @@ template <int WIDTH> struct Rows {
     int outer, stride;
 
     __device__ Place place(int o) const { return o < outer ? static_cast<long long>(o) * stride : -1; }
-    __device__ Pack<T, WIDTH> at(Place row, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place row, int k, int k_end) const
+    {
         return row >= 0 && k < k_end ? load<WIDTH>(data + row + k) : zeros<WIDTH>();
     }
 };
 
 // Elements (o, k) at data[k · stride + o]: B as it is stored, or Aᵀ.
-template <int WIDTH> struct Columns {
+template <int WIDTH>
+struct Columns {
     static constexpr bool ALONG_K = false;
     static constexpr int VECTOR = WIDTH;
     typedef int Place;
@@ -104,23 +114,23 @@ template <int WIDTH> struct Columns {
     int outer, stride;
 
     __device__ Place place(int o) const { return o; }
-    __device__ Pack<T, WIDTH> at(Place o, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place o, int k, int k_end) const
+    {
         return o < outer && k < k_end ? load<WIDTH>(data + static_cast<long long>(k) * stride + o) : zeros<WIDTH>();
     }
 };
 
-// -- from device memory to shared memory --------------------------------------------------------------------------------
+// -- from device memory to shared memory ------------------------------------------------------------------------------
 //
 // A tile in shared memory is [TILE_K][SIDE], so that the numbers which a thread needs for one k are neighbours and are
-// read as vectors.  A source that is contiguous along o is copied as it is: 32 lanes read 512 contiguous bytes.  One that
-// is contiguous along k is turned on the way: TILE_K / VECTOR lanes read a run of TILE_K numbers each row, whole sectors of
-// 32 bytes, and each lane puts its numbers into as many rows of the tile.  There the lanes of a warp write to rows that
-// are 4 apart, and to consecutive columns; with 4 numbers of padding per row these lie in different banks.
-constexpr int PADDING = 4;
-
-template <class Source, int SIDE> struct Copy {
+// read as vectors.  A source that is contiguous along o is copied as it is: 32 lanes read 512 contiguous bytes.  One
+// that is contiguous along k is turned on the way: TILE_K / VECTOR lanes read a run of TILE_K numbers each row, whole
+// sectors of 32 bytes, and each lane puts its numbers into as many rows of the tile.  There the lanes of a warp write
+// to rows that are 4 apart, and to consecutive columns; with 4 numbers of padding per row these lie in different banks.
+template <class Source, int SIDE>
+struct Copy {
     static constexpr int V = Source::VECTOR;
-    static constexpr unsigned ALL = SIDE * TILE_K / V;                    // vectors in the tile
+    static constexpr unsigned ALL = SIDE * TILE_K / V;                            // vectors in the tile
     static constexpr int EACH = static_cast<int>((ALL + THREADS - 1) / THREADS);  // of which a thread copies so many
     const Source& source;
     typename Source::Place places[EACH];
@@ -128,23 +138,28 @@ template <class Source, int SIDE> struct Copy {
 
     __device__ static unsigned number(int i) { return threadIdx.x + i * static_cast<unsigned>(THREADS); }
     __device__ static bool mine(int i) { return ALL % THREADS == 0 || number(i) < ALL; }
-    __device__ static int outer(int i) {
+    __device__ static int outer(int i)
+    {
         return static_cast<int>(Source::ALONG_K ? number(i) / (TILE_K / V) : number(i) % (SIDE / V) * V);
     }
-    __device__ static int depth(int i) {
+    __device__ static int depth(int i)
+    {
         return static_cast<int>(Source::ALONG_K ? number(i) % (TILE_K / V) * V : number(i) / (SIDE / V));
     }
 
-    __device__ Copy(const Source& source, int start) : source(source) {
+    __device__ Copy(const Source& source, int start) : source(source)
+    {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) places[i] = source.place(start + outer(i));
     }
-    __device__ void fetch(int k, int k_end) {
+    __device__ void fetch(int k, int k_end)
+    {
 #pragma unroll
         for (int i = 0; i < EACH; ++i)
             if (mine(i)) held[i] = source.at(places[i], k + depth(i), k_end);
     }
-    __device__ void store(Sums::Word (*tile)[SIDE + Sums::PADDING]) const {
+    __device__ void store(Sums::Word (*tile)[SIDE + Sums::PADDING]) const
+    {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             if (!mine(i)) continue;
@@ -169,7 +184,8 @@ template <class Source, int SIDE> struct Copy {
 template <class A, class B>
 __device__ void multiply(
     const A& a, const B& b, int m, int n, int k_begin, int k_end, Sums& sums, bool add_columns, T& column_sum
-) {
+)
+{
     static_assert(THREADS >= TILE_N, "each column of the tile needs a thread that adds it up");
     alignas(16) __shared__ Sums::Word a_tiles[2][Sums::ROWS][TILE_M + Sums::PADDING];
     alignas(16) __shared__ Sums::Word b_tiles[2][Sums::ROWS][TILE_N + Sums::PADDING];
@@ -202,7 +218,8 @@ __device__ void multiply(
 }
 
 template <class A, class B>
-__device__ void multiply(const A& a, const B& b, int m, int n, int k_begin, int k_end, Sums& sums) {
+__device__ void multiply(const A& a, const B& b, int m, int n, int k_begin, int k_end, Sums& sums)
+{
     T none;
     multiply(a, b, m, n, k_begin, k_end, sums, false, none);
 }
@@ -211,7 +228,8 @@ __device__ void multiply(const A& a, const B& b, int m, int n, int k_begin, int 
 struct Task {
     int m, n, part, k_begin, k_end;
     __device__ Task(int k, int k_per_part) : Task(k, k_per_part, static_cast<int>(blockIdx.z)) {}
-    __device__ Task(int k, int k_per_part, int part) : part(part) {
+    __device__ Task(int k, int k_per_part, int part) : part(part)
+    {
         m = static_cast<int>(blockIdx.x) * TILE_M;
         n = static_cast<int>(blockIdx.y) * TILE_N;
         k_begin = part * k_per_part;

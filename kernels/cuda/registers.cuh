@@ -1,15 +1,16 @@
 // A tile's sums by ordinary multiply-adds, one number at a time: how threads share the tile and read their operands.
 #pragma once
 
-// A thread's rows come in groups of 4, and the groups of all threads lie side by side: thread `ty` has rows 4·ty … 4·ty+3
-// of the tile's upper half and, if THREAD_M is 8, of its lower half.  So neighbouring lanes read neighbouring vectors,
-// which never collide in a bank; 8 rows in one piece would put lanes 0, 4, 8, … on the same banks.  The same for columns.
-// A warp covers a patch of 8 × 4 threads rather than a row of 32: it then reads 8 + 4 groups, not 32 + 1.
+// A thread's rows come in groups of 4, and the groups of all threads lie side by side: thread `ty` has rows 4·ty …
+// 4·ty+3 of the tile's upper half and, if THREAD_M is 8, of its lower half.  So neighbouring lanes read neighbouring
+// vectors, which never collide in a bank; 8 rows in one piece would put lanes 0, 4, 8, … on the same banks.  The same
+// for columns.  A warp covers a patch of 8 × 4 threads rather than a row of 32: it then reads 8 + 4 groups, not 32 + 1.
 constexpr int LANES = ACROSS < 8 ? ACROSS : 8;  // side by side in a patch
 
 struct Position {
     int x, y;  // of this thread, among the ACROSS × (TILE_M / THREAD_M) of the tile
-    __device__ Position() {
+    __device__ Position()
+    {
         const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
         constexpr int WARPS = ACROSS / LANES;  // side by side
         x = warp % WARPS * LANES + lane % LANES;
@@ -25,10 +26,13 @@ struct Sums {
     T at[THREAD_M][THREAD_N];
 
     __device__ static Word word(T value) { return value; }
-    template <int SIDE> __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, T value) { tile[k][o] = value; }
-    template <int SIDE> __device__ static T kept(const Word (*tile)[SIDE + PADDING], int k, int o) { return tile[k][o]; }
+    template <int SIDE>
+    __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, T value) { tile[k][o] = value; }
+    template <int SIDE>
+    __device__ static T kept(const Word (*tile)[SIDE + PADDING], int k, int o) { return tile[k][o]; }
 
-    __device__ Sums() {
+    __device__ Sums()
+    {
 #pragma unroll
         for (int i = 0; i < THREAD_M; ++i)
 #pragma unroll
@@ -36,7 +40,8 @@ struct Sums {
     }
 
     // Add the product of two tiles.
-    __device__ void add(const Word (*a)[TILE_M + PADDING], const Word (*b)[TILE_N + PADDING]) {
+    __device__ void add(const Word (*a)[TILE_M + PADDING], const Word (*b)[TILE_N + PADDING])
+    {
         const Position my;
 #pragma unroll 2  // one step ahead with the reads; more would need more than 128 registers
         for (int k = 0; k < TILE_K; ++k) {
@@ -51,12 +56,14 @@ struct Sums {
     }
 
     // Write them to the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.
-    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const {
+    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const
+    {
         write(c, bias, m, n, rows, columns, [=](int row) { return static_cast<long long>(row) * columns; });
     }
     // The same where row r starts at c + start(r).
     template <class Start>
-    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns, Start start) const {
+    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns, Start start) const
+    {
         const Position my;
 #pragma unroll
         for (int group = 0; group < THREAD_N; group += 4) {
@@ -75,7 +82,9 @@ struct Sums {
 
 private:
     // COUNT numbers, in groups of 4 that lie `step` apart.
-    template <int COUNT> __device__ static void read(const T* row, int group, int step, T (&values)[COUNT]) {
+    template <int COUNT>
+    __device__ static void read(const T* row, int group, int step, T (&values)[COUNT])
+    {
 #pragma unroll
         for (int i = 0; i < COUNT / 4; ++i) {
             const Pack<T, 4> v = load<4>(row + i * step + group * 4);

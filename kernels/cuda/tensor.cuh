@@ -1,21 +1,24 @@
-// A tile's sums on tensor cores: the operands rounded to TENSOR_CORES = 19 bits (tf32: 8 of exponent, 10 of mantissa) or
-// 16 bits (bf16: 8 and 7), their products added up in float32.  From compute capability 8.0 on.
+// A tile's sums on tensor cores: the operands rounded to TENSOR_CORES = 19 bits (tf32: 8 of exponent, 10 of mantissa)
+// or 16 bits (bf16: 8 and 7), their products added up in float32.  From compute capability 8.0 on.
 //
-// One instruction of a warp, `mma`, multiplies 16 × 8 words by 8 × 8 words.  A word has 32 bits: one number of tf32, or two
-// of bf16 that are neighbours along k.  The instruction says which lane has which words; with g = lane / 4, t = lane % 4
+// One instruction of a warp, `mma`, multiplies 16 × 8 words by 8 × 8 words.  A word has 32 bits: one number of tf32, or
+// two of bf16 that are neighbours along k.  The instruction says which lane has which words; with g = lane / 4, t =
+// lane % 4
 //
 //     A (16 × 8)   (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4)
 //     B (8 × 8)    (t, g), (t + 4, g)
 //     C (16 × 8)   (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1)
 //
-// (PTX ISA, "Matrix fragments for mma.m16n8k8" and "… mma.m16n8k16".)  A warp computes 8·THREAD_M × 4·THREAD_N elements of
-// the tile, 64 × 32 for 8 × 8: each word of A that it reads is used for 4 instructions, each of B for 4.  Shared memory holds
-// [words along k][SIDE + 8], so that the lanes' reads (t, g) fall on banks 8t + g: all 32 of them.
+// (PTX ISA, "Matrix fragments for mma.m16n8k8" and "… mma.m16n8k16".)  A warp computes 8·THREAD_M × 4·THREAD_N
+// elements of the tile, 64 × 32 for 8 × 8: each word of A that it reads is used for 4 instructions, each of B for
+// 4.  Shared memory holds [words along k][SIDE + 8], so that the lanes' reads (t, g) fall on banks 8t + g: all 32 of
+// them.
 #pragma once
 
 #ifdef CUDA_ON_HOST
 // d += a · b as the instruction does it: each lane gives its words to the warp, then computes its elements of C.
-inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
+{
     static unsigned warps[32][32][6];
     unsigned(*lanes)[6] = warps[threadIdx.x / 32];
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -36,7 +39,8 @@ inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     __syncwarp();
 }
 #else
-__device__ inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+__device__ inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
+{
 #if TENSOR_CORES == 16
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 #else
@@ -58,23 +62,29 @@ struct Sums {
     float at[DOWN][ACROSS_WARP][4];
 
     // The nearest number of fewer bits, of two the even one; in the upper bits.  NaN and infinities stay what they are.
-    __device__ static Word word(T value) {
+    __device__ static Word word(T value)
+    {
         constexpr unsigned DROPPED = TENSOR_CORES == 16 ? 16 : 13;
         const unsigned bits = __float_as_uint(value), half = (1u << (DROPPED - 1)) - 1 + (bits >> DROPPED & 1);
         return value != value ? 0x7fff0000u : (bits + half) >> DROPPED << DROPPED;
     }
-    template <int SIDE> __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, T value) {
+    template <int SIDE>
+    __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, T value)
+    {
         if (PER_WORD == 1)
             tile[k][o] = word(value);
         else
             reinterpret_cast<unsigned short*>(&tile[k / 2][o])[k % 2] = static_cast<unsigned short>(word(value) >> 16);
     }
-    template <int SIDE> __device__ static T kept(const Word (*tile)[SIDE + PADDING], int k, int o) {
+    template <int SIDE>
+    __device__ static T kept(const Word (*tile)[SIDE + PADDING], int k, int o)
+    {
         if (PER_WORD == 1) return __uint_as_float(tile[k][o]);
         return __uint_as_float(k % 2 ? tile[k / 2][o] & 0xffff0000u : tile[k / 2][o] << 16);
     }
 
-    __device__ Sums() {
+    __device__ Sums()
+    {
 #pragma unroll
         for (int i = 0; i < DOWN; ++i)
 #pragma unroll
@@ -84,7 +94,8 @@ struct Sums {
     }
 
     // Add the product of two tiles.
-    __device__ void add(const Word (*a)[TILE_M + PADDING], const Word (*b)[TILE_N + PADDING]) {
+    __device__ void add(const Word (*a)[TILE_M + PADDING], const Word (*b)[TILE_N + PADDING])
+    {
         const int g = group(), t = thread(), row = first_row(), column = first_column();
 #pragma unroll
         for (int k = 0; k < ROWS; k += 8) {
@@ -105,12 +116,14 @@ struct Sums {
     }
 
     // Write them to the tile at (m, n) of c (rows, columns), plus bias[column] unless bias is null.
-    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const {
+    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns) const
+    {
         write(c, bias, m, n, rows, columns, [=](int row) { return static_cast<long long>(row) * columns; });
     }
     // The same where row r starts at c + start(r).
     template <class Start>
-    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns, Start start) const {
+    __device__ void write(T* c, const T* bias, int m, int n, int rows, int columns, Start start) const
+    {
 #pragma unroll
         for (int j = 0; j < ACROSS_WARP; ++j) {
             const int column = n + first_column() + j * 8 + thread() * 2;

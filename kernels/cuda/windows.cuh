@@ -18,8 +18,8 @@
         unsigned by_out_height_shift, unsigned by_out_width, unsigned by_out_width_shift
 
 struct Convolution {
-    int images, height, width, channels, filters, kernel_height, kernel_width, stride_y, stride_x, dilation_y, dilation_x;
-    int top, left, out_height, out_width;
+    int images, height, width, channels, filters, kernel_height, kernel_width, stride_y, stride_x;
+    int dilation_y, dilation_x, top, left, out_height, out_width;
     Divider by_channels, by_filters, by_kernel_width, by_out_height, by_out_width;
 
     __device__ int taps() const { return kernel_height * kernel_width; }
@@ -44,22 +44,26 @@ struct Corner {
 };
 
 // (o, k): what tap and channel k see under the window of output pixel o.
-template <int WIDTH> struct Windows {
+template <int WIDTH>
+struct Windows {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
     typedef Corner Place;  // the window's upper left corner
     const T* x;
     const Convolution& g;
 
-    __device__ Place place(int o) const {
+    __device__ Place place(int o) const
+    {
         if (o >= g.out_pixels()) return {0, OUTSIDE, 0};
         const int rows = g.by_out_width(o), n = g.by_out_height(rows);
         return corner(n, rows - n * g.out_height, o - rows * g.out_width);
     }
-    __device__ Place corner(int n, int i, int j) const {
+    __device__ Place corner(int n, int i, int j) const
+    {
         return {n * g.height * g.width * g.channels, i * g.stride_y - g.top, j * g.stride_x - g.left};
     }
-    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const
+    {
         const int tap = g.by_channels(k), tap_row = g.by_kernel_width(tap);
         const int row = p.row + tap_row * g.dilation_y;
         const int column = p.column + (tap - tap_row * g.kernel_width) * g.dilation_x;
@@ -72,7 +76,8 @@ template <int WIDTH> struct Windows {
 };
 
 // The same matrix turned, (o, k): what tap and channel o see under the window of output pixel k.
-template <int WIDTH> struct WindowsTurned {
+template <int WIDTH>
+struct WindowsTurned {
     static constexpr bool ALONG_K = false;
     static constexpr int VECTOR = WIDTH;
     struct Place {
@@ -81,13 +86,15 @@ template <int WIDTH> struct WindowsTurned {
     const T* x;
     const Convolution& g;
 
-    __device__ Place place(int o) const {
+    __device__ Place place(int o) const
+    {
         if (o >= g.depth()) return {OUTSIDE, 0, 0};
         const int tap = g.by_channels(o), tap_row = g.by_kernel_width(tap);
         return {tap_row * g.dilation_y - g.top, (tap - tap_row * g.kernel_width) * g.dilation_x - g.left,
                 o - tap * g.channels};
     }
-    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const
+    {
         const int rows = g.by_out_width(k), n = g.by_out_height(rows);
         const int row = (rows - n * g.out_height) * g.stride_y + p.row;
         const int column = (k - rows * g.out_width) * g.stride_x + p.column;
@@ -100,17 +107,18 @@ template <int WIDTH> struct WindowsTurned {
 
 // One axis of the pixels that see the output through the same taps of the kernel.
 //
-// The window of output i has input y under its tap p where i · stride + p · dilation = y + before.  With a stride of 2, a
-// pixel lies under every second tap at most, and its neighbour under the others; so the pixels fall into `stride` classes,
-// and the input gradient of each is a product of its own, in which no tap is multiplied by zero.  Within a class, a step to
-// the next pixel is a step to the next output, and a step to the next tap one of `back` outputs back.  With a stride of 1
-// there is one class, with everything in it.
+// The window of output i has input y under its tap p where i · stride + p · dilation = y + before.  With a stride of 2,
+// a pixel lies under every second tap at most, and its neighbour under the others; so the pixels fall into `stride`
+// classes, and the input gradient of each is a product of its own, in which no tap is multiplied by zero.  Within a
+// class, a step to the next pixel is a step to the next output, and a step to the next tap one of `back` outputs
+// back.  With a stride of 1 there is one class, with everything in it.
 struct Axis {
     int first, pixels;        // those at first + stride · a for a < pixels
     int first_tap, step, taps;  // under first_tap + step · t for t < taps
     int out, back;            // output out + a - back · t
 
-    __device__ Axis(int which, int size, int kernel, int stride, int dilation, int before) {
+    __device__ Axis(int which, int size, int kernel, int stride, int dilation, int before)
+    {
         const int shift = before % stride;
         first = which >= shift ? which - shift : which - shift + stride;  // (first + before) % stride == which
         pixels = first < size ? (size - first + stride - 1) / stride : 0;
@@ -135,7 +143,8 @@ struct Class {
     __device__ int depth(const Convolution& g) const { return y.taps * x.taps * g.filters; }
 
     // As `divider` of gemm.py.
-    __device__ static Divider divider(int divisor) {
+    __device__ static Divider divider(int divisor)
+    {
         if (divisor < 2) return {1, 1, 0};
         const unsigned shift = 32 - __clz(divisor - 1);
         const unsigned long long rest = (1ull << shift) - static_cast<unsigned>(divisor);
@@ -144,7 +153,8 @@ struct Class {
 };
 
 // (o, k): dy of tap and filter k of the class at its pixel o: of the output pixel whose window has o under that tap.
-template <int WIDTH> struct OutputsOver {
+template <int WIDTH>
+struct OutputsOver {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
     typedef Corner Place;  // of the output under the first tap
@@ -152,13 +162,15 @@ template <int WIDTH> struct OutputsOver {
     const Convolution& g;
     const Class& those;
 
-    __device__ Place place(int o) const {
+    __device__ Place place(int o) const
+    {
         if (o >= g.images * those.y.pixels * those.x.pixels) return {0, OUTSIDE, 0};
         const int lines = o / those.x.pixels, n = lines / those.y.pixels;
         return {n * g.out_height * g.out_width * g.filters, those.y.out + lines - n * those.y.pixels,
                 those.x.out + o - lines * those.x.pixels};
     }
-    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const
+    {
         const int tap = g.by_filters(k), down = those.by_taps(tap), right = tap - down * those.x.taps;
         const int i = p.row - down * those.y.back, j = p.column - right * those.x.back;
         const bool inside = k < k_end && static_cast<unsigned>(i) < static_cast<unsigned>(g.out_height) &&
@@ -169,7 +181,8 @@ template <int WIDTH> struct OutputsOver {
 };
 
 // (o, k): the weight of channel o for tap and filter k of the class; w is stored (taps, channels, filters).
-template <int WIDTH> struct WeightsTurned {
+template <int WIDTH>
+struct WeightsTurned {
     static constexpr bool ALONG_K = true;
     static constexpr int VECTOR = WIDTH;
     typedef int Place;
@@ -178,7 +191,8 @@ template <int WIDTH> struct WeightsTurned {
     const Class& those;
 
     __device__ Place place(int o) const { return o; }
-    __device__ Pack<T, WIDTH> at(int channel, int k, int k_end) const {
+    __device__ Pack<T, WIDTH> at(int channel, int k, int k_end) const
+    {
         const int tap = g.by_filters(k), down = those.by_taps(tap), right = tap - down * those.x.taps;
         const int row = those.y.first_tap + down * those.y.step, column = those.x.first_tap + right * those.x.step;
         return channel < g.channels && k < k_end

@@ -1,13 +1,14 @@
 // The three products of a dense layer, on the tiles of gemm.cuh.  A_WIDTH and B_WIDTH (4 or 1) say how many numbers to
-// load at once.  All have the parameters A, B, bias, C and the sums of B's columns, of which those they have no use for are
-// null.  Each writes part blockIdx.z of the sum to its own copy of the result, `part_size` elements on; with one part that
-// is the result.  sum_parts.cu adds the parts.
+// load at once.  All have the parameters A, B, bias, C and the sums of B's columns, of which those they have no use for
+// are null.  Each writes part blockIdx.z of the sum to its own copy of the result, `part_size` elements on; with one
+// part that is the result.  sum_parts.cu adds the parts.
 #include "gemm.cuh"
 
 // y (n, units) = x (n, features) · w (features, units) + b
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_forward(
     const T* x, const T* w, const T* b, T* y, T*, int k_per_part, long long part_size, int n, int features, int units
-) {
+)
+{
     const Task task(features, k_per_part);
     Sums sums;
     multiply(
@@ -19,7 +20,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_forwa
 // dx (n, features) = dy (n, units) · wᵀ
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backward_input(
     const T* dy, const T* w, const T*, T* dx, T*, int k_per_part, long long part_size, int n, int features, int units
-) {
+)
+{
     const Task task(units, k_per_part);
     Sums sums;
     multiply(
@@ -31,7 +33,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backw
 // dw (features, units) = xᵀ · dy; the blocks of the first row of tiles see all of dy once and add its columns up: db.
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backward_weights(
     const T* x, const T* dy, const T*, T* dw, T* db, int k_per_part, long long part_size, int n, int features, int units
-) {
+)
+{
     const Task task(n, k_per_part);
     Sums sums;
     T column_sum = T(0);
