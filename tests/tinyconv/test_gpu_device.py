@@ -5,6 +5,7 @@ arguments; its kernels run on the host build.  Its arrays are no NumPy arrays an
 stream captures, nothing may be allocated, read or waited for.
 """
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
@@ -255,7 +256,8 @@ def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     import tinyconv.kernels.cuda.gpu as launching  # anew, with this CuPy
 
     def file(stem: str, suffix: str, made_of: Any, make: Callable[[], bytes]) -> Path:
-        path = tmp_path / f"{stem}-{abs(hash(tuple(made_of)))}{suffix}"
+        digest = hashlib.sha256(repr(tuple(made_of)).encode()).hexdigest()[:24]  # the host build finds it again
+        path = tmp_path / f"{stem}-{digest}{suffix}"
         path.write_bytes(make())
         return path
 
