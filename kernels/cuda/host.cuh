@@ -1,10 +1,10 @@
 // CUDA's words for an ordinary C++ compiler: what a kernel needs of the language to run on the processor.
 //
 // Blocks run one after the other.  A block's threads take turns: each runs until it has to wait for the others, at a
-// __syncthreads() or in a shuffle, or to its end; then the next one does.  In whichever order they take turns, a correct
-// kernel computes the same, so they can also be run backwards.  A thread that waits keeps its stack (it is a fiber); a
-// thread that never waits runs to its end on the stack of the one before it, so a kernel without barriers costs no more
-// than a loop.
+// __syncthreads() or in a shuffle, or to its end; then the next one does.  In whichever order they take turns, a
+// correct kernel computes the same, so they can also be run backwards.  A thread that waits keeps its stack (it is a
+// fiber); a thread that never waits runs to its end on the stack of the one before it, so a kernel without barriers
+// costs no more than a loop.
 //
 // What a GPU would let pass, or hang on, is complained about: a __syncthreads() that only some threads reach, a shuffle
 // that only some lanes take part in.  Shared memory is NaN at the start of each block, and so is what a shuffle reads
@@ -327,8 +327,8 @@ inline void release_warp(int w, int round)
 [[noreturn]] inline void complain_of_return(const Thread& waits, const Thread& returned)
 {
     complain(
-        "in block (%u, %u, %u), thread (%u, %u, %u) waits in the __syncthreads() of line %d, but thread (%u, %u, %u) has "
-        "returned: every thread of the block must reach it.",
+        "in block (%u, %u, %u), thread (%u, %u, %u) waits in the __syncthreads() of line %d, but thread (%u, %u, %u) "
+        "has returned: every thread of the block must reach it.",
         blockIdx.x, blockIdx.y, blockIdx.z, waits.index.x, waits.index.y, waits.index.z, waits.line, returned.index.x,
         returned.index.y, returned.index.z);
 }
@@ -350,7 +350,8 @@ inline void finish(int t)
             }
 }
 
-// What a fiber does: start threads, one after the other, until one that waits can go on; then leave its stack to others.
+// What a fiber does: start threads, one after the other, until one that waits can go on; then leave its stack to
+// others.
 [[noreturn]] static void run_fiber()
 {
     Context lost;
@@ -548,8 +549,8 @@ struct Entry<function> {
 inline char* use_stacks(char* given)
 {
     if (!given) {
-        void* memory = mmap(
-            nullptr, MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        void* memory = mmap(nullptr, MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, kind, -1, 0);
         if (memory == MAP_FAILED)
             return nullptr;
         given = static_cast<char*>(memory);
@@ -559,7 +560,8 @@ inline char* use_stacks(char* given)
     return stacks = given;
 }
 
-inline const char* launch(const Kernel& what, const unsigned* sizes, size_t shared_bytes, const uint64_t* values, int reversed)
+inline const char* launch(
+    const Kernel& what, const unsigned* sizes, size_t shared_bytes, const uint64_t* values, int reversed)
 {
     if (shared_bytes != dynamic_bytes) {  // exactly as large as asked for, so that the sanitizer sees its bounds
         free(dynamic_shared);

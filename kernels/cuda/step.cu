@@ -1,4 +1,4 @@
-// What a step of training does besides the operations: look up its numbers, keep count; two lines of layers' arithmetic.
+// What a step of training does besides the operations: look up its numbers, keep count; two lines of arithmetic.
 //
 // `clock` holds what a captured graph cannot be told when it is repeated:
 //     clock[0]  how many examples of this epoch are done     clock[1]  how many steps of it
@@ -6,17 +6,18 @@
 #include "device.cuh"
 
 // numbers = this step's row of `table` (steps, columns); step = the number of the step, for random numbers.
-extern "C" __global__ void begin(const long long* clock, const double* table, int columns, double* numbers, unsigned* step)
+extern "C" __global__ void begin(
+    const long long* clock, const double* table, int columns, double* numbers, unsigned* step)
 {
     for (int i = 0; i < columns; i++)
         numbers[i] = table[clock[1] * columns + i];
     step[0] = static_cast<unsigned>(clock[2]);
 }
 
-// Add a batch's losses to totals[0] and its right predictions to totals[1], always in the same order, and move the clock.
+// Add a batch's losses to totals[0] and its right predictions to totals[1], always in the same order; move the clock.
 //
-// `logits` is (n, classes); the first highest one, or the first NaN, is the prediction, and for one class a positive one.
-// `classes_of` has the right class of every example, or is null where nobody wants to know.  One block.
+// `logits` is (n, classes); the first highest one, or the first NaN, is the prediction, and for one class a positive
+// one.  `classes_of` has the right class of every example, or is null where nobody wants to know.  One block.
 extern "C" __global__ void __launch_bounds__(256) finish(
     const T* losses, const T* logits, const int* classes_of, const int* order, long long n, int classes, double* totals,
     long long* clock)

@@ -396,6 +396,18 @@ def test_predict_takes_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         model.predict(x)
 
 
+def test_a_machine_without_memory_for_one_example_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = data()
+    model = twin(net())
+
+    def no_room(*_: Any, **__: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(model, "forward", no_room)
+    with pytest.raises(MemoryError, match="no room"):
+        model.predict(x)
+
+
 def test_a_step_that_does_not_fit_says_so_and_the_next_may(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = data()
     model = net()

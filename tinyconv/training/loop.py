@@ -144,8 +144,10 @@ def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array
         try:
             with _room_for(model, "the prediction of one example") if len(rows) == 1 else nullcontext():
                 result[rows] = model.forward(images.gather(rows), training=False)
-        except MemoryError:  # half as much at a time may fit
-            model.plan.release()
+        except MemoryError:
+            if len(rows) == 1:
+                raise
+            model.plan.release()  # half as much at a time may fit
             batch_size = len(rows) // 2
         else:
             start += len(rows)
