@@ -1,13 +1,13 @@
 """Convolution, ReLU and max-pooling in CUDA; see `contract.ConvReluMaxPool`.
 
 Forward is one kernel: the product that `conv2d.cuda` computes, with its rows in the order in which the pool wants them,
-so that a thread pools what it has in registers (quarters.cu, places.cu).  Where windows of the pool overlap, a place is
-computed once for each window that has it.
+so that a thread pools what it has in registers (quarters.cu, places.cu).  Where windows of the pool overlap, a place
+would be computed for each window that has it: there forward is the three operations one after the other.
 
 Backward first gathers dz, the gradient of the image before pooling (spread.cu), and then is the convolution's.
 
 Beyond the contract, both take `precision`, as `conv2d.cuda` does.  Tensor cores leave their sums with lanes that do not
-have whole windows, so with them forward is the three operations one after the other.
+have whole windows, so with them, too, forward is the three operations.
 """
 
 from functools import lru_cache
@@ -48,7 +48,8 @@ def forward(
     winners = ensure(winners, shape, winner_dtype(pool_size), like=x)
     if not y.size:
         return y, winners
-    if gemm.check_precision(precision, x):
+    overlapping = pool_size[0] > pool_strides[0] or pool_size[1] > pool_strides[1]
+    if gemm.check_precision(precision, x) or overlapping:
         z = scratch(workspace, "conv_relu_maxpool/z", z_shape, x.dtype, like=x)
         conv2d.forward(
             x, w, b, strides=strides, padding=padding, dilation=dilation, out=z, workspace=workspace,

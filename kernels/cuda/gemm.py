@@ -110,8 +110,8 @@ def plan(
 
 def width(array: Array, contiguous: int) -> int:
     """How many numbers of `array` can be loaded at once, where runs of `contiguous` numbers belong together: 4 or 1."""
-    pointer = array.__array_interface__ if isinstance(array, np.ndarray) else array.__cuda_array_interface__
-    return 4 if contiguous % 4 == 0 and pointer["data"][0] % 16 == 0 else 1
+    address = array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+    return 4 if contiguous % 4 == 0 and address % 16 == 0 else 1
 
 
 def multiply(
