@@ -63,6 +63,7 @@ class FakeArray:
     ndim = property(lambda self: self._on_device.ndim)
     nbytes = property(lambda self: self._on_device.nbytes)
     flags = property(lambda self: self._on_device.flags)
+    data = property(lambda self: SimpleNamespace(ptr=self._on_device.ctypes.data))
 
     @property
     def __cuda_array_interface__(self) -> Any:
