@@ -13,6 +13,7 @@ from numba import get_thread_id, prange
 from . import threads
 from .jit import jit
 from .microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
+from .transpose import transpose
 from .workspace import Workspace
 
 Array = np.ndarray[Any, Any]
@@ -47,12 +48,25 @@ def as_table(starts: Any) -> Array:
 
 def whole_vectors(b: Array, workspace: Workspace, name: str) -> Array:
     """b (rows, columns) itself if its rows are of whole vectors, else a copy with zeros at their ends."""
-    rows, columns = b.shape
-    width = padded_columns(columns, b.dtype)
-    if width == columns:
+    if padded_columns(b.shape[1], b.dtype) == b.shape[1]:
         return np.ascontiguousarray(b)
-    wide = workspace.array(name, (rows, width), b.dtype)
-    wide[:, :columns] = b
+    wide = _wide(b.shape, b.dtype, workspace, name)
+    wide[:, : b.shape[1]] = b
+    return wide
+
+
+def transposed(a: Array, workspace: Workspace, name: str) -> Array:
+    """aᵀ, its rows of whole vectors as `whole_vectors` makes them."""
+    rows, columns = a.shape
+    wide = _wide((columns, rows), a.dtype, workspace, name)
+    _transpose(np.ascontiguousarray(a), wide[:, :rows])
+    return wide
+
+
+def _wide(shape: tuple[int, int], dtype: Any, workspace: Workspace, name: str) -> Array:
+    """An array to fill, its rows of whole vectors with zeros at their ends."""
+    rows, columns = shape
+    wide = workspace.array(name, (rows, padded_columns(columns, dtype)), dtype)
     wide[:, columns:] = 0
     return wide
 
@@ -102,6 +116,11 @@ def _depth_blocks(depth: int, a_k: int) -> Array:
 # -- compiled ---------------------------------------------------------------------------------------------------------
 
 
+@jit()
+def _transpose(a, out):
+    transpose(a, out)
+
+
 @jit(inline=True)
 def multiply_block(a, a_rows, row, last, starts, a_k, b, first, used, c, c_rows, c_off):
     """C[row:last, :used] = A[row:last] · b[:, first:first + used], K in blocks that stay in the L1 cache."""
@@ -145,6 +164,4 @@ def _matmul_transposed(a, a_rows, a_k, starts, b, c_rows, scratch, out):
             multiply_block(
                 a, a_rows[row:], 0, last - row, starts, a_k, b, first, min(full, columns - first), c, c_rows, first
             )
-        for j in range(columns):
-            for i in range(last - row):
-                out[j, row + i] = c[i * b.shape[1] + j]
+        transpose(c.reshape(BLOCK_ROWS, b.shape[1])[: last - row, :columns], out[:, row:last])

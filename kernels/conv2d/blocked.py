@@ -19,7 +19,7 @@ from .. import threads
 from ..contract import ImageShape, WeightShape
 from ..geometry import NO_PADDING, Padding, Pair
 from ..jit import jit
-from ..matmul import BLOCK_DEPTH, multiply_block, no_bias, offsets, padded_columns, whole_vectors
+from ..matmul import BLOCK_DEPTH, multiply_block, no_bias, offsets, padded_columns, transposed, whole_vectors
 from ..microkernel import MAX_VECTORS, VECTOR_BYTES, product
 from ..workspace import Workspace, ensure
 from .direct import Tables, add_parts, cut_padding, fill_up, padded_image, partial_sums, scratch_images, tables
@@ -61,7 +61,7 @@ def backward_input(
     cols = _buffer(t, len(w_matrix), dy.dtype, workspace)
     _backward_input(
         dy.reshape(t.n, -1), t.image, t.windows, t.runs, t.depth, t.pixels,
-        whole_vectors(w_matrix.T, workspace, "conv2d/w"), _depths(filters), len(w_matrix),
+        transposed(w_matrix, workspace, "conv2d/w"), _depths(filters), len(w_matrix),
         scratch_images(t, dy.dtype, workspace), cols, offsets(t.pixels, filters),
         offsets(cols.shape[1], len(w_matrix)), dx.reshape(t.n, -1),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..jit import jit
-from ..matmul import matmul, matmul_transposed, offsets, padded_columns, whole_vectors
+from ..matmul import matmul, matmul_transposed, offsets, transposed, whole_vectors
 from ..workspace import Workspace, ensure
 
 Array = np.ndarray[Any, Any]
@@ -30,9 +30,7 @@ def backward_input(dy: Array, w: Array, *, out: Array | None = None, workspace: 
     w, workspace = np.ascontiguousarray(w), Workspace() if workspace is None else workspace
     (n, units), features = dy.shape, w.shape[0]
     dx = ensure(out, (n, features), dy.dtype)
-    dy_transposed = workspace.array("dense/dy_transposed", (units, padded_columns(n, dy.dtype)), dy.dtype)
-    dy_transposed[:, :n] = dy.T
-    dy_transposed[:, n:] = 0
+    dy_transposed = transposed(dy, workspace, "dense/dy_transposed")
     return matmul_transposed(w.reshape(-1), offsets(features, units), 1, dy_transposed, dx, workspace)
 
 
