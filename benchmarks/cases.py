@@ -140,12 +140,11 @@ def _conv_relu_maxpool_calls(conv: Any, pool: Any, need_dx: bool, n: int) -> lis
 
     def backward(rung: Any, workspace: Workspace) -> None:
         rung.backward(
-            dy, y, winners, x, w, pool.pool_size, **windows, need_dx=need_dx, out=(dx, dw, db), workspace=workspace
+            dy, winners, x, w, pool.pool_size, **windows, need_dx=need_dx, out=(dx, dw, db), workspace=workspace
         )
 
-    np.abs(_random(y.shape), out=y)  # for a rung whose backward comes before any forward
-    winners[...] = 0
-    moved = _nbytes(dy, y, winners, x, w, dw) + (0 if dx is None else dx.nbytes)
+    winners[...] = 0  # for a rung whose backward comes before any forward
+    moved = _nbytes(dy, winners, x, w, dw) + (0 if dx is None else dx.nbytes)
     return [
         Call("forward", flops, _nbytes(x, w, y, winners), forward),
         Call("backward", flops * (1 + need_dx), moved, backward),

@@ -252,8 +252,8 @@ class SGD(Protocol):
 class ConvReluMaxPool(Protocol):
     """maxpool2d(relu(conv2d(x, w, b))) in one pass, so that the big image before pooling never leaves the cache.
 
-    Equal to the three operations one after the other.  `winners` is the max-pool's (of the ReLU's output, hence also of
-    its input wherever a gradient flows: where y = 0 the ReLU stops it).
+    Equal to the three operations one after the other.  `winners` is the max-pool's, except where the ReLU is closed
+    (y = 0) and no gradient flows: there it is ph·pw, which is no place of a window.  So it alone says where dy goes.
     """
 
     def forward(
@@ -264,13 +264,13 @@ class ConvReluMaxPool(Protocol):
         """Return (y, winners), both (n, ph, pw, f)."""
 
     def backward(
-        self, dy: Array, y: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair,
-        padding: Padding, dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
+        self, dy: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding,
+        dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
         out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None,
     ) -> tuple[Array | None, Array, Array]:
         """Return (dx, dw, db); dx is None when `need_dx` is false (the first layer needs none)."""
 
 
 def winner_dtype(pool_size: Pair) -> type[np.unsignedinteger[Any]]:
-    """The smallest dtype that numbers the places of a window: one byte up to 256 of them."""
-    return np.uint8 if pool_size[0] * pool_size[1] <= 256 else np.uint32
+    """The smallest dtype that numbers the places of a window and none of them: one byte up to 255 places."""
+    return np.uint8 if pool_size[0] * pool_size[1] <= 255 else np.uint32

@@ -51,12 +51,12 @@ class ConvReluMaxPool:
         conv, pool = self.conv, self.pool
         self._x = x
         y_shape = (len(x), *pool.output_shape)
-        self._y, self._winners = self.operation.forward(
+        y, self._winners = self.operation.forward(
             x, conv.kernel.value, None if conv.bias is None else conv.bias.value, pool.pool_size, **self._windows(),
             out=pool.buffer("y", y_shape), winners=pool.buffer("winners", y_shape, winner_dtype(pool.pool_size)),
             workspace=self.workspace,
         )
-        return self._y
+        return y
 
     def backward(self, dy: Array) -> Array | None:
         """Return dx, or None where nobody needs it, and overwrite the convolution's gradients."""
@@ -66,7 +66,7 @@ class ConvReluMaxPool:
         need_dx = conv.needs_input_gradient
         dx = conv.buffer("dx", self._x.shape) if need_dx else None
         self.operation.backward(
-            dy, self._y, self._winners, self._x, conv.kernel.value, pool.pool_size, **self._windows(), need_dx=need_dx,
+            dy, self._winners, self._x, conv.kernel.value, pool.pool_size, **self._windows(), need_dx=need_dx,
             out=(dx, *conv.weight_gradients()), workspace=self.workspace,
         )
         return dx

@@ -4,7 +4,7 @@ Forward is one kernel: the product that `conv2d.cuda` computes, with its rows in
 so that a thread pools what it has in registers (quarters.cu, places.cu).  Where windows of the pool overlap, a place
 would be computed for each window that has it: there forward is the three operations one after the other.
 
-Backward first gathers dz, the gradient of the image before pooling (spread.cu), and then is the convolution's.
+Backward is the pool's, which gives nothing to a window that nobody won (closed.cu), and then the convolution's.
 
 Beyond the contract, both take `precision`, as `conv2d.cuda` does.  Tensor cores leave their sums with lanes that do not
 have whole windows, so with them, too, forward is the three operations.
@@ -16,21 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import check_shape
 from ..contract import Array, ImageShape, winner_dtype
 from ..conv2d import cuda as conv2d
 from ..cuda import gemm
 from ..cuda.arrays import contiguous, ensure, scratch
 from ..cuda.launcher import Source, ctype
-from ..cuda.launches import over_pixels
+from ..cuda.launches import over_elements
 from ..geometry import Padding, Pair, output_sizes
 from ..maxpool2d import cuda as maxpool2d
 from ..pooling import pooled_shape
 from ..relu import cuda as relu
 from ..workspace import Workspace
 
-_QUARTERS, _PLACES, _SPREAD = (
-    Source(Path(__file__).with_name(name)) for name in ("quarters.cu", "places.cu", "spread.cu")
+_QUARTERS, _PLACES, _CLOSED = (
+    Source(Path(__file__).with_name(name)) for name in ("quarters.cu", "places.cu", "closed.cu")
 )
 
 
@@ -56,7 +55,9 @@ def forward(
             precision=precision,
         )
         relu.forward(z, out=z)
-        return maxpool2d.forward(z, pool_size, strides=pool_strides, padding=pool_padding, out=y, winners=winners)
+        maxpool2d.forward(z, pool_size, strides=pool_strides, padding=pool_padding, out=y, winners=winners)
+        over_elements(_CLOSED, "closed", (winners, y), np.int32(pool_size[0] * pool_size[1]), VALUE=ctype(y.dtype))
+        return y, winners
     quarters = pool_size == (2, 2)
     rows = y.size // filters * (4 if quarters else 1)
     widths = gemm.width(x, channels), gemm.width(w, filters)
@@ -73,21 +74,15 @@ def forward(
 
 
 def backward(
-    dy: Array, y: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding,
-    dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
+    dy: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding, dilation: Pair,
+    pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
     out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None,
     precision: str = "float32",
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
     z_shape = (len(x), *output_sizes(x.shape[1:3], w.shape[:2], strides, padding, dilation), w.shape[3])
-    shape = pooled_shape(z_shape, pool_size, pool_strides, pool_padding)
-    for array, name in ((dy, "dy"), (y, "y"), (winners, "winners")):
-        check_shape(array, shape, name)
     dz = scratch(workspace, "conv_relu_maxpool/dz", z_shape, dy.dtype, like=dy)
-    over_pixels(
-        _SPREAD, "spread", (contiguous(dy), contiguous(y), contiguous(winners), dz), z_shape, shape, pool_size,
-        pool_strides, pool_padding, WINNER=ctype(winners.dtype),
-    )
+    maxpool2d.backward(dy, winners, z_shape, pool_size, strides=pool_strides, padding=pool_padding, out=dz)
     windows: dict[str, Any] = {
         "strides": strides, "padding": padding, "dilation": dilation, "workspace": workspace, "precision": precision,
     }  # fmt: skip

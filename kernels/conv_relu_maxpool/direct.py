@@ -3,7 +3,7 @@
 The image between convolution and pooling is the biggest array of a network (4 times the pooled one, for 2×2 windows),
 and is needed for a moment only.  Here it is a scratch image per thread that stays in the L2 cache: forward convolves
 into it and pools from it; backward spreads dy over the winners in it and hands it to both products of the convolution's
-backward.  What is kept for backward is the pooled y and one byte per output that says which pixel of the window won.
+backward.  What is kept for backward is one byte per output: which pixel of the window won, or that none did.
 """
 
 from typing import Any
@@ -56,12 +56,12 @@ def forward(
 
 
 def backward(
-    dy: Array, y: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding,
-    dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
+    dy: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding, dilation: Pair,
+    pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
     out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None,
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
-    dy, y, winners, x = (np.ascontiguousarray(array) for array in (dy, y, winners, x))
+    dy, winners, x = (np.ascontiguousarray(array) for array in (dy, winners, x))
     workspace = Workspace() if workspace is None else workspace
     filters = w.shape[3]
     t = tables(x.shape, w.shape[:2], strides, padding, dilation)
@@ -72,7 +72,7 @@ def backward(
     parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
     padded_dx = workspace.array("conv_relu_maxpool/dx", (threads.maximum(), max(t.padded_size, 1)), x.dtype)
     _backward(
-        dy, y, winners, x.reshape(t.n, -1), t.image,
+        dy, winners, x.reshape(t.n, -1), t.image,
         transposed_taps(w, workspace) if need_dx else _empty(x.dtype, 3), t.windows, offsets(t.pixels, width),
         offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
         offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace), padded_dx,
@@ -104,7 +104,7 @@ def _forward(
 
 @jit(parallel=True)
 def _backward(
-    dy, y, winners, x, image, taps_w, windows, dz_rows, no_runs, taps, inputs, window_rows, column_stride, z_sizes,
+    dy, winners, x, image, taps_w, windows, dz_rows, no_runs, taps, inputs, window_rows, column_stride, z_sizes,
     filters, width, dw_rows, scratch, padded_dx, dz_scratch, parts, sums, pool_size, pool_strides, pool_before, dx,
 ):
     h, w, c, ph, pw, _, _ = image
@@ -116,7 +116,7 @@ def _backward(
         dz = dz_scratch[get_thread_id()]
         for n in range(parts[part], parts[part + 1]):
             dz_image = dz.reshape((z_sizes[0], z_sizes[1], width))
-            spread(dy[n], y[n], winners[n], pool_size, pool_strides, pool_before, dz_image, db)
+            spread(dy[n], winners[n], pool_size, pool_strides, pool_before, dz_image, db)
             padded = padded_image(x[n], image, scratch[get_thread_id()])
             add_weight_gradient(padded, inputs, window_rows, column_stride, z_sizes, dz, width, filters, dw, dw_rows)
             if len(dx):

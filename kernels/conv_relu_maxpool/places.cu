@@ -11,6 +11,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) forward(
     const Pool pool = THE_POOL;
     const Task task(g.depth(), g.depth());
     const Position at;
+    const int nobody = pool.window_height * pool.window_width;
     Best best[THREAD_M][THREAD_N / 4];
     for (int p = 0; p < pool.window_height; ++p)
         for (int q = 0; q < pool.window_width; ++q) {
@@ -37,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) forward(
 #pragma unroll
         for (int j = 0; j < THREAD_N; j += 4) {
             put(y + row, task.n + at.column(j), g.filters, best[i][j / 4].value);
-            put(winners + row, task.n + at.column(j), g.filters, best[i][j / 4].winner);
+            put(winners + row, task.n + at.column(j), g.filters, best[i][j / 4].winners(nobody));
         }
     }
 }

@@ -86,4 +86,12 @@ struct Best {
             winner.at[e] = wins ? static_cast<WINNER>(place) : winner.at[e];
         }
     }
+    // The places, or `nobody` where the ReLU is closed.
+    __device__ Pack<WINNER, 4> winners(int nobody) const
+    {
+        Pack<WINNER, 4> places;
+#pragma unroll
+        for (int e = 0; e < 4; ++e) places.at[e] = value.at[e] <= T(0) ? static_cast<WINNER>(nobody) : winner.at[e];
+        return places;
+    }
 };

@@ -15,11 +15,16 @@ def rectify_and_pool(z, bias, y, winners, pool_size, pool_strides, pool_before):
         pool_quarters(z, bias, y, winners)
     else:
         _add_bias_and_rectify(z.reshape(-1), bias)
+        zero, nobody = z.dtype.type(0), winners.dtype.type(pool_size[0] * pool_size[1])
         for i in range(len(y)):
             pool_row(
                 z, y[i], winners[i], i, pool_size[0], pool_size[1], pool_strides[0], pool_strides[1], pool_before[0],
                 pool_before[1],
             )  # fmt: skip
+            for j in range(y.shape[1]):
+                value, winner = y[i, j], winners[i, j]
+                for f in range(y.shape[2]):
+                    winner[f] = nobody if value[f] <= zero else winner[f]
 
 
 @jit(inline=True)
@@ -34,25 +39,25 @@ def _add_bias_and_rectify(z, bias):
 
 
 @jit(inline=True)
-def spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db):
-    """Give dy (ph, pw, f) to the winners in dz (h, w, f or wider) where the ReLU let them through; db += Σ dy there."""
-    if are_quarters(pool_size, pool_strides, pool_before, dz, y):
-        spread_quarters(dy, y, winners, dz, db)
+def spread(dy, winners, pool_size, pool_strides, pool_before, dz, db):
+    """Give dy (ph, pw, f) to the winners in dz (h, w, f or wider); db += Σ dy where there is one."""
+    if are_quarters(pool_size, pool_strides, pool_before, dz, dy):
+        spread_quarters(dy, winners, dz, db)
     else:
-        _spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db)
+        _spread(dy, winners, pool_size, pool_strides, pool_before, dz, db)
 
 
 @jit(inline=True)
-def _spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db):
+def _spread(dy, winners, pool_size, pool_strides, pool_before, dz, db):
     """The same for windows of any kind."""
-    zero = dz.dtype.type(0)
-    rows, columns, filters = y.shape
+    zero, nobody = dz.dtype.type(0), winners.dtype.type(pool_size[0] * pool_size[1])
+    rows, columns, filters = dy.shape
     dz[:] = zero
     for i in range(rows):
         for j in range(columns):
-            sent, kept, winner = dy[i, j], y[i, j], winners[i, j]
+            sent, winner = dy[i, j], winners[i, j]
             for f in range(filters):
-                db[f] += zero if kept[f] <= zero else sent[f]
+                db[f] += zero if winner[f] == nobody else sent[f]
             for p in range(pool_size[0]):
                 row = i * pool_strides[0] - pool_before[0] + p
                 for q in range(pool_size[1]):
@@ -62,5 +67,4 @@ def _spread(dy, y, winners, pool_size, pool_strides, pool_before, dz, db):
                     pixel = dz[row, column]
                     place = winners.dtype.type(p * pool_size[1] + q)
                     for f in range(filters):
-                        flows = (winner[f] == place) & ~(kept[f] <= zero)
-                        pixel[f] += sent[f] if flows else zero
+                        pixel[f] += sent[f] if winner[f] == place else zero

@@ -33,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) forward(
             for (int place = 0; place < 4; ++place)
                 if (real[place]) best.challenge(&sums.at[i + place][j], bias, place);
             put(y + row, column, g.filters, best.value);
-            put(winners + row, column, g.filters, best.winner);
+            put(winners + row, column, g.filters, best.winners(4));
         }
     }
 }

@@ -1,7 +1,8 @@
 """ReLU and max-pooling in 2×2 windows side by side, the commonest case, in vector instructions of their own.
 
-    z  a b     y = max(0, a + bias, b + bias, …)            dz  dy where the winner was, 0 at the other three,
-       c d     winner 0, 1, 2 or 3: the first largest  ◀─▶      and 0 at all four where the ReLU is closed (y = 0)
+    z  a b     y = max(0, a + bias, b + bias, …)               dz  dy where the winner was, 0 at the other three:
+       c d     winner 0, 1, 2 or 3, the first largest,    ◀─▶      0 at all four where there was none
+               or 4 where the ReLU is closed (y = 0)
 
 For 32 filters the loop over a pixel is two vectors long.  Numba's loops would take longer to make sure that the arrays
 do not overlap than to do the work, once for each of the four pixels; here they are all done at once.
@@ -16,6 +17,8 @@ from numba.extending import intrinsic
 
 from ..jit import jit
 from ..microkernel import VECTOR_BYTES
+
+NOBODY = 4  # won a window whose ReLU is closed
 
 
 class _Vectors:
@@ -72,6 +75,7 @@ def _emit_pool(context: Any, builder: Any, signature: Any, arguments: Any) -> An
             builder.fcmp_unordered(">", value, best), builder.fcmp_ordered("ord", best, best)
         )  # fmt: skip
         best, winner = builder.select(wins, value, best), builder.select(wins, emit.place(number), winner)
+    winner = builder.select(builder.fcmp_ordered("<=", best, emit.zero), emit.place(NOBODY), winner)
     emit.store(best, emit.at(arguments, 6, at))
     emit.store(winner, emit.at(arguments, 7, at, emit.places))
     return context.get_dummy_value()
@@ -79,15 +83,15 @@ def _emit_pool(context: Any, builder: Any, signature: Any, arguments: Any) -> An
 
 def _emit_spread(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     emit = _Vectors(context, builder, signature)
-    _, _, _, at, _, first, row, pixel, _, db_at = arguments
-    closed = builder.fcmp_ordered("<=", emit.load(emit.at(arguments, 1, at)), emit.zero)
-    gradient = builder.select(closed, emit.zero, emit.load(emit.at(arguments, 0, at)))
-    winner = emit.load(emit.at(arguments, 2, at, emit.places))
-    for number, where in enumerate(emit.pixels(arguments, 4, first, row, pixel)):
+    _, _, at, _, first, row, pixel, _, db_at = arguments
+    gradient = emit.load(emit.at(arguments, 0, at))
+    winner = emit.load(emit.at(arguments, 1, at, emit.places))
+    for number, where in enumerate(emit.pixels(arguments, 3, first, row, pixel)):
         won = builder.icmp_unsigned("==", winner, emit.place(number))
         emit.store(builder.select(won, gradient, emit.zero), where)
-    db = emit.at(arguments, 8, db_at)
-    emit.store(builder.fadd(emit.load(db), gradient), db)
+    closed = builder.icmp_unsigned("==", winner, emit.place(NOBODY))
+    db = emit.at(arguments, 7, db_at)
+    emit.store(builder.fadd(emit.load(db), builder.select(closed, emit.zero, gradient)), db)
     return context.get_dummy_value()
 
 
@@ -99,8 +103,8 @@ def _intrinsics() -> tuple[Callable[..., None], Callable[..., None]]:
         return types.void(z, n, n, n, bias, n, y, winners, n), _emit_pool
 
     @intrinsic
-    def spread(typingctx, dy, y, winners, at, dz, first, row, pixel, db, db_at):
-        return types.void(dy, y, winners, n, dz, n, n, n, db, n), _emit_spread
+    def spread(typingctx, dy, winners, at, dz, first, row, pixel, db, db_at):
+        return types.void(dy, winners, n, dz, n, n, n, db, n), _emit_spread
 
     return pool, spread
 
@@ -130,16 +134,16 @@ def pool_quarters(z, bias, y, winners):
 
 
 @jit(inline=True)
-def spread_quarters(dy, y, winners, dz, db):
-    """dz (h, w, f) of one image, from dy (ph, pw, f); db += Σ dy where the ReLU let it through."""
-    rows, columns, filters = y.shape
+def spread_quarters(dy, winners, dz, db):
+    """dz (h, w, f) of one image, from dy (ph, pw, f); db += Σ dy where there is a winner."""
+    rows, columns, filters = dy.shape
     width, step = dz.shape[1] * filters, VECTOR_BYTES // dz.itemsize
-    flat_dy, flat_y, flat_winners, flat_dz = dy.reshape(-1), y.reshape(-1), winners.reshape(-1), dz.reshape(-1)
+    flat_dy, flat_winners, flat_dz = dy.reshape(-1), winners.reshape(-1), dz.reshape(-1)
     for i in range(rows):
         for j in range(columns):
             first, at = 2 * i * width + 2 * j * filters, (i * columns + j) * filters
             for k in range(0, filters, step):
-                _spread(flat_dy, flat_y, flat_winners, at + k, flat_dz, first + k, width, filters, db, k)
+                _spread(flat_dy, flat_winners, at + k, flat_dz, first + k, width, filters, db, k)
         if 2 * columns < dz.shape[1]:
             dz[2 * i : 2 * i + 2, 2 * columns :] = 0
     dz[2 * rows :] = 0

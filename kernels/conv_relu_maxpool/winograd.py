@@ -61,17 +61,17 @@ def forward(
 
 
 def backward(
-    dy: Array, y: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding,
-    dilation: Pair, pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
+    dy: Array, winners: Array, x: Array, w: Array, pool_size: Pair, *, strides: Pair, padding: Padding, dilation: Pair,
+    pool_strides: Pair, pool_padding: Padding, need_dx: bool = True,
     out: tuple[Array | None, Array, Array] | None = None, workspace: Workspace | None = None, tile: int = 6,
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dw, db); dx is None when `need_dx` is false."""
     if not supports(w.shape, strides, dilation, x.dtype):
         return direct.backward(
-            dy, y, winners, x, w, pool_size, strides=strides, padding=padding, dilation=dilation,
+            dy, winners, x, w, pool_size, strides=strides, padding=padding, dilation=dilation,
             pool_strides=pool_strides, pool_padding=pool_padding, need_dx=need_dx, out=out, workspace=workspace,
         )  # fmt: skip
-    dy, y, winners, x = (np.ascontiguousarray(array) for array in (dy, y, winners, x))
+    dy, winners, x = (np.ascontiguousarray(array) for array in (dy, winners, x))
     workspace = Workspace() if workspace is None else workspace
     t, _ = _tiling(x, w, padding, pool_size, pool_strides, pool_padding, tile)
     dx, dw, db = (None, None, None) if out is None else out
@@ -84,7 +84,7 @@ def backward(
     for first, last in sums.chunks:
         some = slice(first, last)
         _backward(
-            dy[some], y[some], winners[some], x[some].reshape(last - first, -1), u, t, *scratch,
+            dy[some], winners[some], x[some].reshape(last - first, -1), u, t, *scratch,
             _scratch_z(t, x.dtype, workspace), pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]),
             sums.v, sums.products, sums.rows, sums.db[some],
             nothing if dx is None else dx[some].reshape(last - first, -1),
@@ -132,7 +132,7 @@ def _forward(
 
 @jit(parallel=True)
 def _backward(
-    dy, y, winners, x, u, t, v, products, edges, dzs, pool_size, pool_strides, pool_before, all_v, all_products,
+    dy, winners, x, u, t, v, products, edges, dzs, pool_size, pool_strides, pool_before, all_v, all_products,
     all_rows, db, dx,
 ):  # fmt: skip
     for part in prange((len(x) + t.images - 1) // t.images):
@@ -142,7 +142,7 @@ def _backward(
         db[n:stop] = 0
         for k in range(stop - n):
             dz_image = dz[k].reshape((t.oh, t.ow, t.f))
-            spread(dy[n + k], y[n + k], winners[n + k], pool_size, pool_strides, pool_before, dz_image, db[n + k])
+            spread(dy[n + k], winners[n + k], pool_size, pool_strides, pool_before, dz_image, db[n + k])
         if len(dx):
             dx[n:stop] = 0
         for first in range(0, (stop - n) * t.th, t.rows):

@@ -46,8 +46,8 @@ def test_equals_the_three_operations(fused, dtype):
             np.testing.assert_array_equal(got_winners, winners)
         dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
         for need_dx in (True, False):
-            expected = DEFINITION.backward(dy, y, winners, x, w, pool_size, need_dx=need_dx, **keywords)
-            got = fused.backward(dy, y, winners, x, w, pool_size, need_dx=need_dx, workspace=workspace, **keywords)
+            expected = DEFINITION.backward(dy, winners, x, w, pool_size, need_dx=need_dx, **keywords)
+            got = fused.backward(dy, winners, x, w, pool_size, need_dx=need_dx, workspace=workspace, **keywords)
             assert (got[0] is None) == (not need_dx)
             for mine, theirs in zip(got[1 - need_dx :], expected[1 - need_dx :], strict=True):
                 np.testing.assert_allclose(mine, theirs, atol=tolerance, rtol=tolerance)
@@ -62,8 +62,8 @@ def test_ties_go_to_the_first_pixel_and_a_stopped_relu_stops_the_gradient(fused,
     keywords = {"strides": (1, 1), "padding": NO, "dilation": (1, 1), "pool_strides": (2, 2), "pool_padding": NO}
     y, winners = fused.forward(x[:, :2, 1:], w, None, (2, 2), **keywords)
     assert y.ravel().tolist() == [2, 0] * pairs
-    assert winners.ravel().tolist() == [0, 0] * pairs
-    dx, dw, db = fused.backward(np.full(y.shape, 5.0), y, winners, x[:, :2, 1:], w, (2, 2), **keywords)
+    assert winners.ravel().tolist() == [0, 4] * pairs  # 4 is no place of the window
+    dx, dw, db = fused.backward(np.full(y.shape, 5.0), winners, x[:, :2, 1:], w, (2, 2), **keywords)
     assert dx[0, ..., 0].tolist() == [[5 * pairs, 0], [0, 0]]
     assert dw.ravel().tolist() == [10, 0] * pairs
     assert db.tolist() == [5, 0] * pairs
@@ -95,8 +95,8 @@ def test_every_pixel_of_a_window_can_win_and_the_first_nan_does(fused):
     finite = np.nan_to_num(x)
     dy = np.random.default_rng(0).integers(-9, 10, y.shape).astype(float)
     for got, expected in zip(
-        fused.backward(dy, y, winners, finite, w, (2, 2), **keywords),
-        DEFINITION.backward(dy, y, winners, finite, w, (2, 2), **keywords),
+        fused.backward(dy, winners, finite, w, (2, 2), **keywords),
+        DEFINITION.backward(dy, winners, finite, w, (2, 2), **keywords),
         strict=True,
     ):
         np.testing.assert_array_equal(got, expected)  # sums of small integers are exact
@@ -111,7 +111,7 @@ def test_same_bits_for_any_number_of_threads(fused):
             numba.set_num_threads(threads)
             y, winners = fused.forward(x, w, b, pool_size, **keywords)
             dy = np.sin(np.arange(y.size, dtype=np.float32)).reshape(y.shape)
-            gradients = fused.backward(dy, y, winners, x, w, pool_size, **keywords)
+            gradients = fused.backward(dy, winners, x, w, pool_size, **keywords)
             results.add(b"".join(a.tobytes() for a in (y, winners, *gradients)))
     finally:
         numba.set_num_threads(available)

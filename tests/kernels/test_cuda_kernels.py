@@ -111,7 +111,7 @@ def convolution(rung: ModuleType) -> Results:
 def convolution_and_pool(rung: ModuleType) -> Results:
     x, w, b = numbers(2, 11, 9, 4), numbers(3, 3, 4, 12), numbers(12)
     y, winners = rung.forward(x, w, b, (2, 2), **WINDOWS, **POOL)
-    yield from (y, winners, *rung.backward(y, y, winners, x, w, (2, 2), **WINDOWS, **POOL))
+    yield from (y, winners, *rung.backward(y, winners, x, w, (2, 2), **WINDOWS, **POOL))
 
 
 CALLS: dict[str, Callable[[ModuleType], Results]] = {

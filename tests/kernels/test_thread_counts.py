@@ -38,7 +38,7 @@ def results():
         y, winners = block.forward(image, w, b, (2, 2), **conv, **pool)
         yield y
         yield winners
-        yield from block.backward(np.cos(y), y, winners, image, w, (2, 2), **conv, **pool)
+        yield from block.backward(np.cos(y), winners, image, w, (2, 2), **conv, **pool)
     yield from (pooled := rung("maxpool2d").forward(x, (3, 2), strides=(1, 2)))
     yield rung("maxpool2d").backward(*pooled, x.shape, (3, 2), strides=(1, 2))
     yield (mean := rung("avgpool2d").forward(x, (3, 2), strides=(1, 2)))

@@ -116,8 +116,8 @@ def test_the_weight_gradient_in_chunks(fused, monkeypatch):
     y, winners = definition.forward(x, w, b, (2, 2), **windows)
     gradient = np.random.default_rng(1).standard_normal(y.shape)
     for got, expected in zip(
-        block.backward(gradient, y, winners, x, w, (2, 2), **windows),
-        definition.backward(gradient, y, winners, x, w, (2, 2), **windows),
+        block.backward(gradient, winners, x, w, (2, 2), **windows),
+        definition.backward(gradient, winners, x, w, (2, 2), **windows),
         strict=True,
     ):
         np.testing.assert_allclose(got, expected, atol=1e-11)
@@ -184,7 +184,7 @@ def test_no_gradient_passes_the_relu_where_windows_are_empty():
     for name in ("definition", "winograd"):
         block = registry.implementation("conv_relu_maxpool", name)
         y, winners = block.forward(x, w, np.zeros(32, np.float32), (2, 2), **windows)
-        gradients.append(block.backward(np.ones_like(y), y, winners, x, w, (2, 2), **windows)[2])
+        gradients.append(block.backward(np.ones_like(y), winners, x, w, (2, 2), **windows)[2])
     np.testing.assert_allclose(gradients[1], gradients[0], atol=1e-3)
 
 
