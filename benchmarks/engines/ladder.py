@@ -13,6 +13,9 @@ from ..machine import versions as packages
 
 MEMORY_BYTES = 192 * 2**20  # of the arrays for main memory's bandwidth, or four caches if that is more
 LONGEST_CALL = 0.25  # seconds; a rung that takes longer for the whole batch gets a part of it
+# Seconds that a rung runs before it is timed.  After another one's BLAS call, the system may leave both of Numba's
+# threads on one core for a tenth of a second of work, while the other core is idle.
+SETTLE = 0.15
 
 
 def versions() -> dict[str, str]:
@@ -68,21 +71,17 @@ class Ladder:
         return self._batches[rung]
 
     def turn(self, rung: str, function: str, seconds: float) -> dict[str, float]:
-        """Call a function for about `seconds`, at least once: GFLOP/s, GB/s, and operations per byte.
+        """Call a function for about `seconds`, at least once, after `SETTLE`: GFLOP/s, GB/s, and operations per byte.
 
         The rung must be ready for the case.
         """
         module, workspace = registry.implementation(self.operation, rung), self._workspaces[rung]
         call = next(call for call in self._for(self._batches[rung]) if call.function == function)
-        count, elapsed = 0, 0.0
-        begin = perf_counter()
-        while count == 0 or elapsed < seconds:
-            call.run(module, workspace)
-            count += 1
-            elapsed = perf_counter() - begin
+        _seconds_per_call(call, module, workspace, SETTLE)
+        elapsed = _seconds_per_call(call, module, workspace, seconds)
         return {
-            "seconds": elapsed / count, "gflops": call.flops * count / elapsed / 1e9,
-            "gbs": call.nbytes * count / elapsed / 1e9, "intensity": call.flops / call.nbytes,
+            "seconds": elapsed, "gflops": call.flops / elapsed / 1e9, "gbs": call.nbytes / elapsed / 1e9,
+            "intensity": call.flops / call.nbytes,
         }
 
     def _for(self, batch: int) -> list[Call]:
@@ -93,10 +92,18 @@ class Ladder:
 
 
 def _quickest(call: Call, module: Any) -> float:
-    """Seconds of the quickest of three calls, after one that compiles."""
-    workspace, seconds = Workspace(), []
-    for _ in range(4):
-        begin = perf_counter()
+    """Seconds of the quickest of three calls, after those that compile and settle."""
+    workspace = Workspace()
+    _seconds_per_call(call, module, workspace, SETTLE)
+    return min(_seconds_per_call(call, module, workspace, 0) for _ in range(3))
+
+
+def _seconds_per_call(call: Call, module: Any, workspace: Workspace, seconds: float) -> float:
+    """Call for about `seconds`, at least once."""
+    count, elapsed = 0, 0.0
+    begin = perf_counter()
+    while count == 0 or elapsed < seconds:
         call.run(module, workspace)
-        seconds.append(perf_counter() - begin)
-    return min(seconds[1:])
+        count += 1
+        elapsed = perf_counter() - begin
+    return elapsed / count
