@@ -10,7 +10,9 @@ need not be copied: it *is* kh runs of kw·c elements, which start at pixel (i·
     input gradient     per tap (p, q):  dx[pixel + tap] += dy[pixel] · w[p, q]ᵀ
 
 The input gradient is col2im without the buffer: each tap's product is added where its inputs came from, so no zero is
-ever multiplied (a convolution with the flipped kernel would multiply the padding).
+ever multiplied (a convolution with the flipped kernel would multiply the padding).  Few channels would leave most of a
+vector empty, so then all taps of a kernel row, kw·c contiguous elements, are added at once, for pixels whose windows do
+not overlap: see `input_gradient_tables`.
 
 One image is worked on by one thread, so what is read again and again stays in its L2 cache; padded images are copied
 into a scratch image with a border of zeros.  The weight gradient is summed over the images of a *part* of the batch,
@@ -94,6 +96,44 @@ def tables(
     )
 
 
+class InputGradientTables(NamedTuple):
+    """What is added where in the input gradient.  (Flat, as Numba's loops want it.)"""
+
+    at_once: int  # taps that are added together: 1, or all of a kernel row
+    elements: int  # that they add to
+    taps: Array  # where the first of them lies, from the start of the window
+    turns: Array  # bounds of the groups of pixels whose windows do not overlap
+    windows: Array  # where each pixel's window starts in the padded dx, turn by turn
+    dy_rows: Array  # where each pixel starts in dy, in the same order
+
+
+@lru_cache(maxsize=256)
+def input_gradient_tables(
+    x_shape: ImageShape, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, dtype: Any, width: int
+) -> InputGradientTables:
+    """The offsets for dx of `x_shape`, of a dy whose pixels are `width` elements apart.
+
+    A tile of the micro-kernel reads what it adds to, and writes it when it is done: the rows of C must not overlap.
+    One tap of neighbouring pixels falls on neighbouring inputs, but windows overlap.  So with kw taps at once, every
+    kw-th column of pixels (every kw/sw-th, for strides) takes its turn.
+    """
+    t = tables(x_shape, kernel_size, strides, padding, dilation)
+    c, kw, (oh, ow) = x_shape[3], kernel_size[1], t.out_sizes
+    at_once = kw if dilation[1] == 1 and padded_columns(kw * c, dtype) < kw * padded_columns(c, dtype) else 1
+    turns = -(-at_once // strides[1])
+    pixels = np.arange(oh * ow).reshape(oh, ow)
+    groups = [pixels[:, turn::turns].ravel() for turn in range(turns)]
+    order = np.concatenate(groups)
+    return InputGradientTables(
+        at_once=at_once,
+        elements=at_once * c,
+        taps=t.taps if at_once == 1 else t.runs,
+        turns=np.cumsum([0, *map(len, groups)]),
+        windows=as_table(t.windows[order]),
+        dy_rows=as_table(order * width),
+    )
+
+
 def forward(
     x: Array, w: Array, b: Array | None = None, *, strides: Pair = (1, 1), padding: Padding = NO_PADDING,
     dilation: Pair = (1, 1), out: Array | None = None, workspace: Workspace | None = None,
@@ -118,10 +158,11 @@ def backward_input(
     """dx: for each tap, dy · w[tap]ᵀ added where the tap's inputs came from."""
     dy, workspace = np.ascontiguousarray(dy), Workspace() if workspace is None else workspace
     t = tables(tuple(x_shape), w.shape[:2], strides, padding, dilation)
+    g = input_gradient_tables(tuple(x_shape), w.shape[:2], strides, padding, dilation, dy.dtype, w.shape[3])
     dx = ensure(out, x_shape, dy.dtype)
     _backward_input(
-        dy.reshape(t.n, -1), transposed_taps(w, workspace), t.image, t.windows, offsets(t.pixels, w.shape[3]),
-        offsets(1, 0), t.taps, scratch_images(t, dy.dtype, workspace), dx.reshape(t.n, -1),
+        dy.reshape(t.n, -1), transposed_taps(w, workspace, g.at_once), t.image, g, offsets(1, 0),
+        scratch_images(t, dy.dtype, workspace), dx.reshape(t.n, -1),
     )
     return dx
 
@@ -158,11 +199,15 @@ def scratch_rows(t: Tables, filters: int, dtype: Any, workspace: Workspace) -> A
     return workspace.array("conv2d/dy", (threads.maximum(), t.pixels * width if width > filters else 1), dtype)
 
 
-def transposed_taps(w: Array, workspace: Workspace) -> Array:
-    """w[p, q]ᵀ for every tap, its rows filled up to whole vectors: (kh·kw, f, c rounded up)."""
+def transposed_taps(w: Array, workspace: Workspace, at_once: int = 1) -> Array:
+    """w[p, q]ᵀ for every tap, its rows filled up to whole vectors: (kh·kw, f, c rounded up).
+
+    For taps `at_once` that follow each other: (kh·kw / at_once, f, at_once·c rounded up).
+    """
     kh, kw, channels, filters = w.shape
-    taps = workspace.array("conv2d/taps", (kh * kw, filters, padded_columns(channels, w.dtype)), w.dtype)
-    _transpose_taps(np.ascontiguousarray(w).reshape(kh * kw, channels, filters), taps)
+    shape = kh * kw // at_once, filters, padded_columns(at_once * channels, w.dtype)
+    taps = workspace.array("conv2d/taps", shape, w.dtype)
+    _transpose_taps(np.ascontiguousarray(w).reshape(shape[0], at_once * channels, filters), taps)
     return taps
 
 
@@ -234,18 +279,19 @@ def convolve(x, w, windows, runs, depth, filters, y, y_rows):
 
 
 @jit(inline=True)
-def add_input_gradient(dy, dy_rows, no_runs, taps_w, windows, taps, channels, dx):
+def add_input_gradient(dy, g, no_runs, taps_w, dx):
     """dx (one padded image, flat, zeroed by the caller) += for each tap dy · w[tap]ᵀ."""
     full = MAX_VECTORS * (VECTOR_BYTES // dy.itemsize)
     count, filters, width = taps_w.shape
     flat = taps_w.reshape(-1)
-    for first in range(0, channels, full):
+    for first in range(0, g.elements, full):
         for tap in range(count):
-            product(
-                dy, dy_rows, 0, len(dy_rows) - MAX_ROWS, no_runs, 0, 1, filters, 1,
-                flat, tap * filters * width + first, width, min(full, channels - first),
-                dx, windows, taps[tap] + first, 1,
-            )
+            for turn in range(len(g.turns) - 1):
+                product(
+                    dy, g.dy_rows, g.turns[turn], g.turns[turn + 1], no_runs, 0, 1, filters, 1,
+                    flat, tap * filters * width + first, width, min(full, g.elements - first),
+                    dx, g.windows, g.taps[tap] + first, 1,
+                )
 
 
 @jit(inline=True)
@@ -284,13 +330,13 @@ def _forward(x, image, w, bias, windows, runs, depth, y_rows, filters, scratch, 
 
 
 @jit(parallel=True)
-def _backward_input(dy, taps_w, image, windows, dy_rows, no_runs, taps, scratch, dx):
-    h, w, c, ph, pw, _, _ = image
+def _backward_input(dy, taps_w, image, g, no_runs, scratch, dx):
+    h, w, _, ph, pw, _, _ = image
     for n in prange(len(dy)):
         whole = h == ph and w == pw
         padded = dx[n] if whole else scratch[get_thread_id()]
         padded[:] = 0
-        add_input_gradient(dy[n], dy_rows, no_runs, taps_w, windows, taps, c, padded)
+        add_input_gradient(dy[n], g, no_runs, taps_w, padded)
         if not whole:
             cut_padding(padded, image, dx[n])
 

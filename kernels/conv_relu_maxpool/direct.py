@@ -19,6 +19,7 @@ from ..conv2d.direct import (
     add_weight_gradient,
     convolve,
     cut_padding,
+    input_gradient_tables,
     padded_image,
     partial_sums,
     scratch_images,
@@ -69,12 +70,13 @@ def backward(
     dw, db = ensure(dw, w.shape, x.dtype), ensure(db, (filters,), x.dtype)
     dx = ensure(dx, x.shape, x.dtype) if need_dx else None
     width = padded_columns(filters, x.dtype)
+    g = input_gradient_tables(x.shape, w.shape[:2], strides, padding, dilation, x.dtype, width)
     parts, sums = partial_sums(t.n, dw.size, filters, x.dtype, workspace)
     padded_dx = workspace.array("conv_relu_maxpool/dx", (threads.maximum(), max(t.padded_size, 1)), x.dtype)
     _backward(
         dy, winners, x.reshape(t.n, -1), t.image,
-        transposed_taps(w, workspace) if need_dx else _empty(x.dtype, 3), t.windows, offsets(t.pixels, width),
-        offsets(1, 0), t.taps, t.inputs, t.window_rows, t.column_stride, t.out_sizes, filters, width,
+        transposed_taps(w, workspace, g.at_once) if need_dx else _empty(x.dtype, 3), g, offsets(1, 0), t.inputs,
+        t.window_rows, t.column_stride, t.out_sizes, filters, width,
         offsets(dw.size // filters, filters), scratch_images(t, x.dtype, workspace), padded_dx,
         workspace.array("conv_relu_maxpool/dz", (threads.maximum(), t.pixels * width), x.dtype), parts, sums,
         pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]),
@@ -104,10 +106,10 @@ def _forward(
 
 @jit(parallel=True)
 def _backward(
-    dy, winners, x, image, taps_w, windows, dz_rows, no_runs, taps, inputs, window_rows, column_stride, z_sizes,
-    filters, width, dw_rows, scratch, padded_dx, dz_scratch, parts, sums, pool_size, pool_strides, pool_before, dx,
+    dy, winners, x, image, taps_w, g, no_runs, inputs, window_rows, column_stride, z_sizes, filters, width, dw_rows,
+    scratch, padded_dx, dz_scratch, parts, sums, pool_size, pool_strides, pool_before, dx,
 ):
-    h, w, c, ph, pw, _, _ = image
+    h, w, _, ph, pw, _, _ = image
     whole = h == ph and w == pw
     weights = sums.shape[1] - filters
     for part in prange(len(sums)):
@@ -122,6 +124,6 @@ def _backward(
             if len(dx):
                 some = dx[n] if whole else padded_dx[get_thread_id()]
                 some[:] = 0
-                add_input_gradient(dz, dz_rows, no_runs, taps_w, windows, taps, c, some)
+                add_input_gradient(dz, g, no_runs, taps_w, some)
                 if not whole:
                     cut_padding(some, image, dx[n])

@@ -1,6 +1,6 @@
 """Every rung of conv2d against hand-computed integers, the loops, PyTorch, and itself on other thread counts."""
 
-from itertools import product
+from itertools import pairwise, product
 from types import ModuleType
 
 import numba
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from tinyconv.kernels import registry
+from tinyconv.kernels.conv2d import direct
 from tinyconv.kernels.conv2d import im2col as im2col_module
 from tinyconv.kernels.conv2d.im2col import col2im, im2col
+from tinyconv.kernels.geometry import output_sizes
 from tinyconv.kernels.workspace import Workspace
 
 RUNGS = registry.RUNGS["conv2d"]
@@ -126,6 +128,30 @@ def test_wide_layers_use_several_panels_and_parts(rung):
         strict=True,
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-10)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (1, 2), (3, 5)])
+@pytest.mark.parametrize("channels", [1, 3, 6, 20, 33])
+def test_input_gradient_of_channels_that_do_not_fill_vectors(rung, channels, strides):
+    geometry = ((13, 17), (2, 4), strides, ((1, 0), (0, 2)), (1, 1))
+    _, w, _, dy, keywords = arguments(geometry, (channels, 18), 2, np.float64)
+    shape = (2, 13, 17, channels)
+    expected = im2col_module.backward_input(dy, w, shape, **keywords)
+    np.testing.assert_allclose(rung.backward_input(dy, w, shape, **keywords), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (1, 2), (3, 5)])
+def test_in_one_turn_no_window_overlaps_another(strides):
+    shape, kernel_size, padding = (1, 9, 14, 3), (2, 4), ((0, 0), (1, 2))
+    g = direct.input_gradient_tables(shape, kernel_size, strides, padding, (1, 1), np.dtype(np.float32), 7)
+    assert (g.at_once, g.elements) == (4, 12)
+    seen = set()
+    for first, last in pairwise(g.turns):
+        starts = np.sort(g.windows[first:last])
+        assert (np.diff(starts) >= g.elements).all()
+        seen |= set(g.dy_rows[first:last].tolist())
+    oh, ow = output_sizes((9, 14), kernel_size, strides, padding)
+    assert seen == {7 * pixel for pixel in range(oh * ow)}
 
 
 def test_strided_and_read_only_inputs(rung):
