@@ -61,7 +61,7 @@ from . import direct
 Array = np.ndarray[Any, Any]
 
 BLOCK_TILES = 48  # about: 8 tiles of the micro-kernel, whose slabs for 64 channels and filters take 0.9 MB
-CHUNK_BYTES = 2 * 2**20  # what the slabs of the weight gradient may take: about the L2 cache of two cores
+CHUNK_BYTES = 2**20  # what the slabs of the weight gradient may take for each thread: about the L2 cache of a core
 KERNELS = (2, 3, 4, 5)  # sizes of square kernels
 
 
@@ -202,45 +202,53 @@ def backward_weights(
     t = tiling(x.shape, tuple(w_shape), padding, tile)
     dw, db = (None, None) if out is None else out
     dw, db = ensure(dw, w_shape, x.dtype), ensure(db, w_shape[3:], x.dtype)
-    sums = WeightSums(t, len(x), x.dtype, workspace)
-    edges = block_scratch(t, x.dtype, workspace)[-1]
-    for first, last in sums.chunks:
-        _transform_both(
-            x[first:last].reshape(last - first, -1), dy[first:last].reshape(last - first, -1), t, edges, sums.v,
-            sums.products, sums.db[first:last],
-        )  # fmt: skip
-        sums.add(first, last)
-    sums.finish(dw, db)
+    sums, image_db = weight_sums(t, len(x), x.dtype, workspace), bias_sums(len(x), t.f, x.dtype, workspace)
+    _backward_weights(
+        x.reshape(len(x), -1), dy.reshape(len(x), -1), t, block_scratch(t, x.dtype, workspace)[-1], sums, image_db
+    )
+    transform_sums(sums.du, t, image_db, dw.reshape(-1), db)
     return dw, db
 
 
-class WeightSums:
-    """The weight gradient on its way: images come in chunks whose slabs fit CHUNK_BYTES; see `backward_weights`."""
+class WeightSums(NamedTuple):
+    """The weight gradient on its way: images come in chunks whose slabs fit the L2 caches.
 
-    def __init__(self, t: Tiling, n: int, dtype: Any, workspace: Workspace) -> None:
-        self.t = t
-        per_image = t.th * t.tw
-        bytes_per_image = t.n**2 * per_image * (t.c + t.f) * np.dtype(dtype).itemsize
-        count = -(-n // max(1, CHUNK_BYTES // bytes_per_image))
-        self.chunks = [(n * k // count, n * (k + 1) // count) for k in range(count)]
-        tiles = -(-n // count) * per_image
-        self.v = slabs("winograd/all v", t.n, tiles * t.c, dtype, workspace)  # V of a chunk
-        self.products = slabs("winograd/all m", t.n, tiles * t.f, dtype, workspace)  # dM of a chunk
-        self.rows = offsets(tiles, t.f)  # where each tile starts in dM[ξ]
-        self.du = slabs("winograd/du", t.n, t.c * t.f, dtype, workspace)
-        self.db = workspace.array("winograd/db", (n, t.f), dtype)  # Σ dy of each image
+    The sum goes over the tiles one by one, whatever the chunks, so its bits do not depend on the number of threads.
+    """
 
-    def add(self, first: int, last: int) -> None:
-        """dU += Vᵀ · dM for a chunk, images `first` to `last`, whose slabs have been filled."""
-        t, tiles = self.t, (last - first) * self.t.th * self.t.tw
-        _add_products(
-            self.v, self.products, tiles, t.c, t.f, offsets(t.c, 1), offsets(1, 0), self.du, offsets(t.c, t.f),
-            first > 0,
-        )  # fmt: skip
+    images: int  # of a chunk
+    v: Array  # V of a chunk
+    products: Array  # dM of a chunk
+    rows: Array  # where each tile starts in dM[ξ]
+    columns: Array  # where each channel starts in V[ξ]: rows of V[ξ]ᵀ
+    no_runs: Array
+    du: Array
+    du_rows: Array  # where each channel starts in dU[ξ]
 
-    def finish(self, dw: Array, db: Array) -> None:
-        """dw = Gᵀ dU G, and db."""
-        _transform_sums(self.du, self.t, self.db, dw.reshape(-1), db)
+
+def weight_sums(t: Tiling, n: int, dtype: Any, workspace: Workspace) -> WeightSums:
+    """Room for the weight gradient of n images."""
+    per_image = t.th * t.tw
+    bytes_per_task = t.images * t.n**2 * per_image * (t.c + t.f) * np.dtype(dtype).itemsize
+    images = min(n, threads.current() * t.images * max(1, CHUNK_BYTES // bytes_per_task))
+    return WeightSums(
+        images=images,
+        v=slabs("winograd/all v", t.n, images * per_image * t.c, dtype, workspace),
+        products=slabs("winograd/all m", t.n, images * per_image * t.f, dtype, workspace),
+        rows=offsets(images * per_image, t.f),
+        columns=offsets(t.c, 1),
+        no_runs=offsets(1, 0),
+        du=slabs("winograd/du", t.n, t.c * t.f, dtype, workspace),
+        du_rows=offsets(t.c, t.f),
+    )
+
+
+def bias_sums(n: int, f: int, dtype: Any, workspace: Workspace) -> Array:
+    """Room for the bias gradient of each image.
+
+    (Not in WeightSums: Numba drops `sums.db[some] = 0`, taking the array for a copy that nobody reads.)
+    """
+    return workspace.array("winograd/db", (n, f), dtype)
 
 
 def slabs(name: str, n: int, size: int, dtype: Any, workspace: Workspace, copies: int | None = None) -> Array:
@@ -369,43 +377,56 @@ def _backward_input(dy, u, t, v, products, edges, dx):
             add_input_gradient(products[thread], t.m_rows, u, t, first, last, v[thread], edges[thread], dx[n:stop])
 
 
-@jit(parallel=True)
-def _transform_both(x, dy, t, edges, v, products, db):
-    for n in prange(len(x)):
-        edge = edges[get_thread_id()]
-        for row in range(t.th):
-            read_x(x[n], t, row, edge, v, (n * t.th + row) * t.tw)
-            read_dy(dy[n], t, row, edge, products, (n * t.th + row) * t.tw)
-        total = db[n]
-        total[:] = 0
-        for start in range(0, dy.shape[1], t.f):
-            pixel = dy[n, start : start + t.f]
-            for k in range(t.f):
-                total[k] += pixel[k]
+@jit(inline=True)
+def add_to_sums(task, tiles, t, sums, accumulate):
+    """dU += Vᵀ · dM for one ξ and some columns, over `tiles` tiles of a chunk; there are `sum_tasks` of that."""
+    full = MAX_VECTORS * (VECTOR_BYTES // sums.v.itemsize)
+    panels = (t.f + full - 1) // full
+    xi, first = task // panels, task % panels * full
+    for k in range(0, tiles, BLOCK_DEPTH):
+        product(
+            sums.v[xi, k * t.c :], sums.columns, 0, t.c, sums.no_runs, 0, 1, min(BLOCK_DEPTH, tiles - k), t.c,
+            sums.products[xi], k * t.f + first, t.f, min(full, t.f - first),
+            sums.du[xi], sums.du_rows, first, min(k + accumulate, 1),
+        )  # fmt: skip
+
+
+@jit(inline=True)
+def sum_tasks(t, sums):
+    """How many independent sums `add_to_sums` knows."""
+    full = MAX_VECTORS * (VECTOR_BYTES // sums.v.itemsize)
+    return len(sums.v) * ((t.f + full - 1) // full)
 
 
 @jit(parallel=True)
-def _add_products(v, products, tiles, c, f, v_columns, no_runs, du, du_rows, accumulate):
-    full = MAX_VECTORS * (VECTOR_BYTES // v.itemsize)
-    panels = (f + full - 1) // full
-    for task in prange(len(v) * panels):
-        xi, first = task // panels, task % panels * full
-        for k in range(0, tiles, BLOCK_DEPTH):
-            product(
-                v[xi, k * c :], v_columns, 0, c, no_runs, 0, 1, min(BLOCK_DEPTH, tiles - k), c,
-                products[xi], k * f + first, f, min(full, f - first), du[xi], du_rows, first, min(k + accumulate, 1),
-            )  # fmt: skip
+def _backward_weights(x, dy, t, edges, sums, image_db):
+    for start in range(0, len(x), sums.images):
+        count = min(sums.images, len(x) - start)
+        for k in prange(count):
+            n, edge = start + k, edges[get_thread_id()]
+            for row in range(t.th):
+                read_x(x[n], t, row, edge, sums.v, (k * t.th + row) * t.tw)
+                read_dy(dy[n], t, row, edge, sums.products, (k * t.th + row) * t.tw)
+            total = image_db[n]
+            total[:] = 0
+            for first in range(0, dy.shape[1], t.f):
+                pixel = dy[n, first : first + t.f]
+                for f in range(t.f):
+                    total[f] += pixel[f]
+        for task in prange(sum_tasks(t, sums)):
+            add_to_sums(task, count * t.th * t.tw, t, sums, start)
 
 
 @jit(parallel=True)
-def _transform_sums(du, t, sums, dw, db):
+def transform_sums(du, t, image_db, dw, db):
+    """dw (flat) = Gᵀ dU G, and db = Σ over the images."""
     step, c, f = VECTOR_BYTES // du.itemsize, t.c, t.f
     flat, apart = du.reshape(-1), du.shape[1]
     for row in prange(c):
         for k in range(row * f, (row + 1) * f, step):
             transform_dw(t, flat, k, t.n * apart, apart, dw, k, t.r * c * f, c * f)
     db[:] = 0
-    for n in range(len(sums)):
-        image = sums[n]
+    for n in range(len(image_db)):
+        image = image_db[n]
         for k in range(f):
             db[k] += image[k]

@@ -18,13 +18,17 @@ from ..contract import winner_dtype
 from ..conv2d.direct import transposed_taps
 from ..conv2d.winograd import (
     Tiling,
-    WeightSums,
     add_input_gradient,
+    add_to_sums,
+    bias_sums,
     block_scratch,
     convolve,
+    sum_tasks,
     supports,
     tiling,
+    transform_sums,
     transformed_weights,
+    weight_sums,
 )
 from ..geometry import Padding, Pair, output_sizes
 from ..jit import jit
@@ -79,18 +83,13 @@ def backward(
     dx = ensure(dx, x.shape, x.dtype) if need_dx else None
     nothing = no_bias(x.dtype).reshape(0, 0)
     u = transformed_weights(transposed_taps(w, workspace), t, workspace) if need_dx else nothing
-    sums = WeightSums(t, len(x), x.dtype, workspace)
-    scratch = block_scratch(t, x.dtype, workspace)
-    for first, last in sums.chunks:
-        some = slice(first, last)
-        _backward(
-            dy[some], winners[some], x[some].reshape(last - first, -1), u, t, *scratch,
-            _scratch_z(t, x.dtype, workspace), pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]),
-            sums.v, sums.products, sums.rows, sums.db[some],
-            nothing if dx is None else dx[some].reshape(last - first, -1),
-        )  # fmt: skip
-        sums.add(first, last)
-    sums.finish(dw, db)
+    sums, image_db = weight_sums(t, len(x), x.dtype, workspace), bias_sums(len(x), t.f, x.dtype, workspace)
+    _backward(
+        dy, winners, x.reshape(len(x), -1), u, t, *block_scratch(t, x.dtype, workspace),
+        _scratch_z(t, x.dtype, workspace), pool_size, pool_strides, (pool_padding[0][0], pool_padding[1][0]), sums,
+        image_db, nothing if dx is None else dx.reshape(len(x), -1),
+    )  # fmt: skip
+    transform_sums(sums.du, t, image_db, dw.reshape(-1), db)
     return dx, dw, db
 
 
@@ -132,26 +131,31 @@ def _forward(
 
 @jit(parallel=True)
 def _backward(
-    dy, winners, x, u, t, v, products, edges, dzs, pool_size, pool_strides, pool_before, all_v, all_products,
-    all_rows, db, dx,
+    dy, winners, x, u, t, v, products, edges, dzs, pool_size, pool_strides, pool_before, sums, image_db, dx
 ):  # fmt: skip
-    for part in prange((len(x) + t.images - 1) // t.images):
-        thread = get_thread_id()
-        n, stop = part * t.images, min((part + 1) * t.images, len(x))
-        dz, edge = dzs[thread], edges[thread]
-        db[n:stop] = 0
-        for k in range(stop - n):
-            dz_image = dz[k].reshape((t.oh, t.ow, t.f))
-            spread(dy[n + k], winners[n + k], pool_size, pool_strides, pool_before, dz_image, db[n + k])
-        if len(dx):
-            dx[n:stop] = 0
-        for first in range(0, (stop - n) * t.th, t.rows):
-            last = min(first + t.rows, (stop - n) * t.th)
-            for row in range(first, last):
-                at = (n * t.th + row) * t.tw
-                read_x(x[n + row // t.th], t, row % t.th, edge, all_v, at)
-                read_dy(dz[row // t.th], t, row % t.th, edge, all_products, at)
+    for start in range(0, len(x), sums.images):
+        count = min(sums.images, len(x) - start)
+        for part in prange((count + t.images - 1) // t.images):
+            thread = get_thread_id()
+            before = part * t.images  # images of this chunk before those of this part
+            n, stop = start + before, start + min(before + t.images, count)
+            dz, edge = dzs[thread], edges[thread]
+            image_db[n:stop] = 0
+            for k in range(stop - n):
+                dz_image = dz[k].reshape((t.oh, t.ow, t.f))
+                spread(dy[n + k], winners[n + k], pool_size, pool_strides, pool_before, dz_image, image_db[n + k])
             if len(dx):
-                add_input_gradient(
-                    all_products, all_rows[(n * t.th + first) * t.tw :], u, t, first, last, v[thread], edge, dx[n:stop]
-                )
+                dx[n:stop] = 0
+            for first in range(0, (stop - n) * t.th, t.rows):
+                last = min(first + t.rows, (stop - n) * t.th)
+                for row in range(first, last):
+                    at = (before * t.th + row) * t.tw
+                    read_x(x[n + row // t.th], t, row % t.th, edge, sums.v, at)
+                    read_dy(dz[row // t.th], t, row % t.th, edge, sums.products, at)
+                if len(dx):
+                    add_input_gradient(
+                        sums.products, sums.rows[(before * t.th + first) * t.tw :], u, t, first, last, v[thread],
+                        edge, dx[n:stop],
+                    )  # fmt: skip
+        for task in prange(sum_tasks(t, sums)):
+            add_to_sums(task, count * t.th * t.tw, t, sums, start)

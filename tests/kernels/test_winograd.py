@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tinyconv.kernels import registry
+from tinyconv.kernels import registry, threads
 from tinyconv.kernels.conv2d import direct, im2col, winograd
 from tinyconv.kernels.winograd_transforms import POINTS, butterflies, matrices
 from tinyconv.kernels.workspace import Workspace
@@ -104,12 +104,19 @@ def test_one_image_in_several_blocks_and_several_images_in_one():
 def test_the_weight_gradient_in_chunks(fused, monkeypatch):
     x, w, b, dy = case(9, 9, 8, 16, batch=7)
     whole = winograd.backward_weights(x, dy, w.shape)
-    monkeypatch.setattr(winograd, "CHUNK_BYTES", 3 * 36 * 4 * 24 * 8)  # of three images with 2 × 2 tiles
-    sums = winograd.WeightSums(winograd.tiling(x.shape, w.shape, NO, 6), 7, x.dtype, Workspace())
-    assert sums.chunks == [(0, 2), (2, 4), (4, 7)]
+    monkeypatch.setattr(winograd, "BLOCK_TILES", 4)  # one image, which has 2 × 2 tiles
+    monkeypatch.setattr(winograd, "CHUNK_BYTES", 36 * 4 * 24 * 8)  # of one image for each thread
+    uncached = winograd.tiling.__wrapped__
+    for module in (winograd, registry.implementation("conv_relu_maxpool", "winograd")):
+        monkeypatch.setattr(module, "tiling", uncached)  # forgets what was cut before
+    sums = winograd.weight_sums(winograd.tiling(x.shape, w.shape, NO, 6), 7, x.dtype, Workspace())
+    assert sums.images == min(7, threads.current())
     if not fused:
-        for got, expected in zip(winograd.backward_weights(x, dy, w.shape), whole, strict=True):
-            np.testing.assert_allclose(got, expected, atol=1e-11)
+        workspace = Workspace()
+        for _ in range(2):  # the second time round the scratch memory is not empty
+            got = winograd.backward_weights(x, dy, w.shape, workspace=workspace)
+            for mine, expected in zip(got, whole, strict=True):
+                np.testing.assert_array_equal(mine, expected)
         return
     block, definition = (registry.implementation("conv_relu_maxpool", name) for name in ("winograd", "definition"))
     windows = {**GEOMETRY, "padding": NO, "pool_strides": (2, 2), "pool_padding": NO}
