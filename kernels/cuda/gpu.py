@@ -19,8 +19,9 @@ from .source import Defines
 
 SHARED_WITHOUT_ASKING = 48 * 1024  # bytes of dynamic shared memory that any kernel may have
 
-# Generic lambdas are device code; multiplications and additions are fused by default; no fast-math.
-_OPTIONS = ("--std=c++17", "--device-as-default-execution-space")
+# Multiplications and additions are fused by default; no fast-math.  That generic lambdas are device code, CuPy says by
+# itself (--device-as-default-execution-space), and some versions of NVRTC refuse to be told twice.
+_OPTIONS = ("--std=c++17",)
 _NULL = np.uint64(0)
 
 
@@ -45,9 +46,10 @@ def compile_for(path: Path, macros: Defines, architecture: str | None = None) ->
     Raises CompileError in the compiler's words, CudaError where NVRTC is missing.
     """
     text = text_of.variant(path, macros)
-    try:
-        binary, _ = cupy.cuda.compiler.compile_using_nvrtc(text, _OPTIONS, architecture, path.name)
-    except cupy.cuda.compiler.CompileException as problem:
+    compiler = cupy.cuda.compiler
+    try:  # in memory, as CuPy would write a file in the locale's encoding, which may be ASCII
+        binary, _ = compiler.compile_using_nvrtc(text, _OPTIONS, architecture, path.name, cache_in_memory=True)
+    except compiler.CompileException as problem:
         raise CompileError(f"{path.name} does not compile: {first_error(str(problem))}") from problem
     except (OSError, RuntimeError, AttributeError) as problem:  # how CuPy says that a library is not there
         raise CudaError(

@@ -211,7 +211,9 @@ class FakeFunction:
             State.capturing.append(run)
 
 
-def compile_using_nvrtc(text: str, options: Any, architecture: str, name: str) -> tuple[bytes, None]:
+def compile_using_nvrtc(
+    text: str, options: Any, architecture: str, name: str, *, cache_in_memory: bool = False
+) -> tuple[bytes, None]:
     State.must_not_capture("compiled")
     assert architecture == "90"
     assert not any(option.startswith("-D") for option in options)  # they would change NVRTC's own headers
@@ -241,6 +243,9 @@ def fake_cupy() -> ModuleType:
         used_bytes=lambda: 2**20, free_bytes=lambda: 2**21, free_all_blocks=lambda: None
     )
     return module
+    options += ("-arch=sm_90", "--device-as-default-execution-space")
+    if twice := next((option for option in options if options.count(option) > 1), None):
+        raise FakeCompileError(f"nvrtc: error: {twice} defined more than once\n")
 
 
 @pytest.fixture(autouse=True)
@@ -375,7 +380,7 @@ def test_a_kernel_that_does_not_compile_is_told_with_file_and_line(tmp_path: Pat
 def test_a_missing_nvrtc_is_told_when_compiling(tmp_path: Path, cupy: Any) -> None:
     from tinyconv.kernels.cuda.launcher import Source
 
-    def missing(*_: Any) -> None:
+    def missing(*_: Any, **__: Any) -> None:
         raise RuntimeError("CuPy failed to load libnvrtc.so.13")
 
     cupy.cuda.compiler.compile_using_nvrtc = missing
