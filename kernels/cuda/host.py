@@ -179,7 +179,9 @@ def _compile(path: Path, program: str, command: Sequence[str]) -> bytes:
         file.write_text(program, encoding="utf-8")
         line = [*command, "-I", str(HEADER.parent), str(file), "-o", str(library)]
         try:
-            ended = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS_TO_COMPILE, check=False)
+            ended = subprocess.run(
+                line, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS_TO_COMPILE, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as problem:
             raise CudaError(f"{path.name} cannot be compiled for the processor: {problem}.") from problem
         if ended.returncode:
@@ -205,7 +207,10 @@ def _compiler() -> str | None:
 
 @cache
 def _version(compiler: str) -> str:
-    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        [compiler, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
+    return told.stdout
 
 
 @cache

@@ -310,6 +310,23 @@ def test_compile_errors_are_told_in_the_compilers_words_with_file_and_line(tmp_p
         Source(path).launch("f", 1, 1, np.zeros(1, np.int32))
 
 
+def test_compile_errors_may_have_any_letters(tmp_path: Path) -> None:
+    """Even where Python takes what it reads for ASCII, as some libraries set the locale of the process to C."""
+    path = tmp_path / "wrong.cu"
+    path.write_text('extern "C" __global__ void f(int* x) { x[0] = what; /* größer */ }\n', encoding="utf-8")
+    code = (
+        "import locale, sys; from pathlib import Path; from tinyconv.kernels.cuda import host, problems\n"
+        "locale.setlocale(locale.LC_ALL, 'C')\n"
+        "try: host._library(Path(sys.argv[1]), ())\n"
+        "except problems.CompileError as problem: assert 'wrong.cu:1' in str(problem), problem\n"
+        "else: raise AssertionError\n"
+    )
+    environment = os.environ | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", code, str(path)]
+    ended = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_missing_include_is_named(tmp_path: Path) -> None:
     path = tmp_path / "lonely.cu"
     path.write_text('#include "nowhere.cuh"\nextern "C" __global__ void f() {}\n', encoding="utf-8")
