@@ -163,12 +163,11 @@ struct Copy {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             if (!mine(i)) continue;
-            if (Source::ALONG_K || Sums::ROWS < TILE_K) {
+            if (Source::ALONG_K) {
+                Sums::keep<SIDE>(tile, depth(i), outer(i), held[i]);
+            } else if (Sums::ROWS < TILE_K) {
 #pragma unroll
-                for (int e = 0; e < V; ++e)
-                    Sums::keep<SIDE>(
-                        tile, depth(i) + (Source::ALONG_K ? e : 0), outer(i) + (Source::ALONG_K ? 0 : e), held[i].at[e]
-                    );
+                for (int e = 0; e < V; ++e) Sums::keep<SIDE>(tile, depth(i), outer(i) + e, held[i].at[e]);
             } else {
                 Pack<Sums::Word, V> words;
 #pragma unroll

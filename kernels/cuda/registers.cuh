@@ -28,6 +28,13 @@ struct Sums {
     __device__ static Word word(T value) { return value; }
     template <int SIDE>
     __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, T value) { tile[k][o] = value; }
+    // The same for V neighbours along k.
+    template <int SIDE, int V>
+    __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, const Pack<T, V>& values)
+    {
+#pragma unroll
+        for (int e = 0; e < V; ++e) tile[k + e][o] = values.at[e];
+    }
     template <int SIDE>
     __device__ static T kept(const Word (*tile)[SIDE + PADDING], int k, int o) { return tile[k][o]; }
 

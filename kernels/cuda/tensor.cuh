@@ -41,10 +41,11 @@ inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
 #else
 __device__ inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
 {
+    asm volatile(
 #if TENSOR_CORES == 16
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 #else
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 #endif
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -75,6 +76,18 @@ struct Sums {
             tile[k][o] = word(value);
         else
             reinterpret_cast<unsigned short*>(&tile[k / 2][o])[k % 2] = static_cast<unsigned short>(word(value) >> 16);
+    }
+    // The same for V neighbours along k: whole words where there are any, as each store takes a turn at the banks.
+    template <int SIDE, int V>
+    __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, const Pack<T, V>& values)
+    {
+        if constexpr (PER_WORD == 2 && V % 2 == 0) {
+#pragma unroll
+            for (int e = 0; e < V; e += 2) tile[(k + e) / 2][o] = word(values.at[e]) >> 16 | word(values.at[e + 1]);
+        } else {
+#pragma unroll
+            for (int e = 0; e < V; ++e) keep<SIDE>(tile, k + e, o, values.at[e]);
+        }
     }
     template <int SIDE>
     __device__ static T kept(const Word (*tile)[SIDE + PADDING], int k, int o)
