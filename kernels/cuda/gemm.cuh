@@ -75,7 +75,7 @@ struct Divider {
     unsigned multiplier, shift;
     __device__ int operator()(int n) const
     {
-        const unsigned high = static_cast<unsigned>(static_cast<unsigned long long>(n) * multiplier >> 32);
+        const unsigned high = __umulhi(static_cast<unsigned>(n), multiplier);
         return static_cast<int>((high + static_cast<unsigned>(n)) >> shift);
     }
 };

@@ -27,13 +27,16 @@ extern "C" __global__ void __launch_bounds__(256) finish(
         loss += losses[i];
         if (classes_of) {
             const T* row = logits + i * classes;
+            T top = row[0];
             int best = 0;
             if (classes == 1)
-                best = row[0] > T(0);
+                best = top > T(0);
             else
                 for (int k = 1; k < classes; k++)
-                    if (!(row[best] != row[best]) && !(row[k] <= row[best]))
+                    if (top == top && !(row[k] <= top)) {
                         best = k;
+                        top = row[k];
+                    }
             right += best == classes_of[order[clock[0] + i]];
         }
     }
