@@ -22,6 +22,7 @@ SUM_PARTS = Source(Path(__file__).with_name("sum_parts.cu"))
 
 THREADS = 2**16  # that shall run at once: 512 on each multiprocessor of a large GPU
 LEAST_DEPTH = 64  # of a part: with less, writing and adding the parts takes longer than the product
+LEAST_SAVED = 192  # of k, by cutting it: a shorter walk takes less time than the launch that adds the parts up
 MOST_PARTS = 512  # as the threads that add them up go through them one after the other
 PARTS_BYTES = 32 * 2**20  # what all parts together may take
 MAX_INDEX = 2**31  # the kernels count elements with 32 bits, of which one is the sign
@@ -80,11 +81,12 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def plan(
     m: int, n: int, k: int, itemsize: int, vectors: bool, *, whole: bool = False, small: bool = False,
-    tiles: tuple[Tile, ...] = TILES,
+    products: int = 1, tiles: tuple[Tile, ...] = TILES,
 ) -> Plan:
     """The plan that should be fastest; `vectors` says whether A and B are loaded 4 numbers at a time.
 
-    With `whole`, the sum is not cut into parts; with `small`, a thread has 4 × 4 elements of the tile.
+    With `whole`, the sum is not cut into parts; with `small`, a thread has 4 × 4 elements of the tile; with several
+    `products`, so many of this size run at once.
 
     A tile that lies partly outside of the result takes as long as another.  Too few threads leave multiprocessors idle;
     cutting k into parts can help.
@@ -94,15 +96,18 @@ def plan(
         return blocks(m, tile.rows) * blocks(n, tile.columns)
 
     def cost(tile: Tile) -> float:
-        idle = max(1.0, THREADS / (tiles_of(tile) * tile.threads * most_parts))
+        idle = max(1.0, THREADS / (products * tiles_of(tile) * tile.threads * most_parts))
         return tiles_of(tile) * tile.rows * tile.columns * tile.effort * idle
 
-    most_parts = 1 if whole else max(1, min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
+    def if_it_pays(parts: int) -> int:
+        return parts if parts > 1 and k - k // parts >= LEAST_SAVED else 1
+
+    most_parts = 1 if whole else if_it_pays(min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
     # The largest tile with numbers that come one at a time needs too many registers, and so do some with doubles.
     if small or itemsize == 8:
         tiles = tuple(t for t in tiles if t.thread_rows == 4 and (t.rows > 16 or itemsize == 4))
     tile = min((t for t in tiles if vectors or t[:2] != LARGE[:2]), key=cost)
-    parts = max(1, min(most_parts, THREADS // (tiles_of(tile) * tile.threads)))
+    parts = if_it_pays(min(most_parts, THREADS // (products * tiles_of(tile) * tile.threads)))
     steps = -(-k // tile.depth)
     k_per_part = -(-steps // parts) * tile.depth
     return Plan(tile, -(-k // k_per_part), k_per_part)
@@ -130,7 +135,9 @@ def multiply(
     m, n, k = sizes
     bits = check_precision(precision, out)
     tiles = TENSOR_TILES if bits else TILES
-    tile, parts, k_per_part = plan(m, n, k, out.dtype.itemsize, widths == (4, 4), whole=products > 1, tiles=tiles)
+    tile, parts, k_per_part = plan(
+        m, n, k, out.dtype.itemsize, widths == (4, 4), whole=products > 1, products=products, tiles=tiles
+    )
     part_size = m * n + (0 if columns is None else n)
     defines = {"T": ctype(out.dtype)}
     first, second, first_bias = out, columns, bias

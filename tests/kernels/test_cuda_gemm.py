@@ -140,6 +140,18 @@ def test_long_sums_of_small_results_are_cut_into_parts():
     assert gemm.plan(10**6, 64, 576, 4, True).parts == 1
 
 
+def test_a_short_sum_is_not_worth_a_second_launch():
+    assert gemm.plan(32, 10, 128, 4, False).parts == 1
+    assert gemm.plan(32, 10, 255, 4, False).parts == 1
+    assert gemm.plan(32, 10, 256, 4, False).parts == 4
+    assert gemm.plan(16_000, 32, 576, 4, True).parts == 2  # one large cut saves as much as three small ones
+
+
+def test_products_at_once_fill_the_gpu_together():
+    alone, together = (gemm.plan(4096, 128, 576, 4, True, whole=True, products=count).tile for count in (1, 4))
+    assert alone.rows * alone.columns < together.rows * together.columns
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_order_of_the_threads_does_not_matter(backwards, monkeypatch):
     """A missing barrier would show: each thread runs as far as it can before the next one starts."""
