@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -92,20 +93,22 @@ def sgd(rung: ModuleType) -> Results:
     yield state
 
 
-def dense(rung: ModuleType) -> Results:
-    for n, features, units in ((7, 130, 10), (70, 33, 65)):
+def dense(rung: ModuleType, **options: Any) -> Results:
+    for n, features, units in ((7, 130, 10), (70, 33, 65), (36, 72, 40)):
         x, w, b = numbers(n, features), numbers(features, units), numbers(units)
-        yield (y := rung.forward(x, w, b))
-        yield rung.backward_input(y, w)
-        yield from rung.backward_weights(x, y)
+        yield (y := rung.forward(x, w, b, **options))
+        dy = numbers(*y.shape)  # not y: what tensor cores round it to may depend on its last bit
+        yield rung.backward_input(dy, w, **options)
+        yield from rung.backward_weights(x, dy, **options)
 
 
-def convolution(rung: ModuleType) -> Results:
+def convolution(rung: ModuleType, **options: Any) -> Results:
     for channels, filters in ((1, 6), (8, 20)):
         x, w, b = numbers(2, 11, 9, channels), numbers(3, 3, channels, filters), numbers(filters)
-        yield (y := rung.forward(x, w, b, **WINDOWS))
-        yield rung.backward_input(y, w, x.shape, **WINDOWS)
-        yield from rung.backward_weights(x, y, w.shape, **WINDOWS)
+        yield (y := rung.forward(x, w, b, **WINDOWS, **options))
+        dy = numbers(*y.shape)
+        yield rung.backward_input(dy, w, x.shape, **WINDOWS, **options)
+        yield from rung.backward_weights(x, dy, w.shape, **WINDOWS, **options)
 
 
 def convolution_and_pool(rung: ModuleType) -> Results:
@@ -114,7 +117,7 @@ def convolution_and_pool(rung: ModuleType) -> Results:
     yield from (y, winners, *rung.backward(y, winners, x, w, (2, 2), **WINDOWS, **POOL))
 
 
-CALLS: dict[str, Callable[[ModuleType], Results]] = {
+CALLS: dict[str, Callable[..., Results]] = {
     "relu": activation, "sigmoid": activation, "tanh": activation, "softmax": activation, "maxpool2d": pool,
     "avgpool2d": pool, "softmax_cross_entropy": loss, "sigmoid_cross_entropy": loss, "batchnorm": batch_normalisation,
     "dropout": dropout, "philox": philox, "adam": adam, "sgd": sgd, "dense": dense, "conv2d": convolution,
@@ -122,11 +125,12 @@ CALLS: dict[str, Callable[[ModuleType], Results]] = {
 }
 NO_GPU = gpu.find_problem()
 CUDA = [(operation, name) for operation in CALLS for name in RUNGS[operation] if name.startswith("cuda")]
+TENSOR_CORES = [(operation, {"precision": bits}) for operation in ("dense", "conv2d") for bits in ("tf32", "bf16")]
 
 
-def results(operation: str, rung: ModuleType) -> list[bytes]:
+def results(operation: str, rung: ModuleType, **options: Any) -> list[bytes]:
     """The bits of all that a rung of an operation computes for certain inputs."""
-    return [result.tobytes() for result in CALLS[operation](rung)]
+    return [result.tobytes() for result in CALLS[operation](rung, **options)]
 
 
 def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,15 +240,29 @@ def test_on_a_gpu(operation: str, name: str) -> None:
         np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(NO_GPU is not None, reason=str(NO_GPU))
+@pytest.mark.parametrize(("operation", "options"), TENSOR_CORES)
+def test_tensor_cores_of_a_gpu(operation: str, options: dict[str, str]) -> None:
+    """The host build rounds what is multiplied to the same numbers; in which order they are added is not said."""
+    import cupy
+
+    if int(cupy.cuda.Device().compute_capability) < 80:
+        pytest.skip("this GPU has no tensor cores for tf32 and bf16")
+    rung = implementation(operation, "cuda")
+    once, twice = (list(CALLS[operation](OnDevice(rung, cupy), **options)) for _ in range(2))
+    for one, other, expected in zip(once, twice, CALLS[operation](rung, **options), strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
 ARCHITECTURES = (75, 80, 90)
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
-@every_rung
-def test_compiles_for_gpus_without_spilling(
-    operation: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every variant of a .cu file that the calls above launch: none puts what belongs in registers into memory."""
+def variants_of(
+    operation: str, name: str, monkeypatch: pytest.MonkeyPatch, **options: str
+) -> set[tuple[Path, source.Defines]]:
+    """Every variant of a .cu file that the calls above launch."""
     variants, launch = set(), host.launch
 
     def note_and_launch(path: Path, kernel: str, macros: source.Defines, *rest: Any) -> None:
@@ -252,7 +270,17 @@ def test_compiles_for_gpus_without_spilling(
         launch(path, kernel, macros, *rest)
 
     monkeypatch.setattr(host, "launch", note_and_launch)
-    results(operation, implementation(operation, name))
+    results(operation, implementation(operation, name), **options)
+    return variants
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
+@every_rung
+def test_compiles_for_gpus_without_spilling(
+    operation: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None puts what belongs in registers into memory."""
+    variants = variants_of(operation, name, monkeypatch)
     files = [f"{path.stem}_{number}.cu" for number, (path, _) in enumerate(variants)]
     for file, (path, macros) in zip(files, variants, strict=True):
         (tmp_path / file).write_text(source.variant(path, macros), encoding="utf-8")
@@ -263,3 +291,21 @@ def test_compiles_for_gpus_without_spilling(
     spilled = re.findall(r"(\d+) bytes spill stores", ended.stderr)
     assert len(spilled) >= len(ARCHITECTURES) * len(variants) > 0
     assert set(spilled) == {"0"}, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "options"),
+    [(*rung, {}) for rung in CUDA] + [(operation, "cuda", options) for operation, options in TENSOR_CORES],
+)
+def test_nvrtc_compiles(operation: str, name: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same variants, as `gpu` has them compiled: with CuPy and NVRTC, but without a GPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy warns that there is no CUDA
+        cupy = pytest.importorskip("cupy", exc_type=ImportError)
+        from tinyconv.kernels.cuda import gpu as launching
+    if no_nvrtc := gpu._compiler():
+        pytest.skip(no_nvrtc)
+    compiler = cupy.cuda.compiler  # which would ask the driver
+    monkeypatch.setattr(compiler, "_get_arch_for_options_for_nvrtc", lambda arch: (f"-arch=sm_{arch}", "cubin"))
+    for path, macros in variants_of(operation, name, monkeypatch, **options):
+        assert launching.compile_for(path, macros, "90").startswith(b"\x7fELF")
