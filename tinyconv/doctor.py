@@ -136,8 +136,7 @@ def gpus() -> list[str]:
     if tool is None:
         return []
     query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, timeout=30)
-    return listed.stdout.strip().splitlines() if listed.returncode == 0 else []
+    return _output_of(query).strip().splitlines()
 
 
 def driver_cuda() -> int | None:
@@ -145,8 +144,7 @@ def driver_cuda() -> int | None:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
-    overview = subprocess.run([tool], capture_output=True, text=True, timeout=30).stdout
-    version = re.search(r"CUDA Version:\s*(\d+)", overview)
+    version = re.search(r"CUDA Version:\s*(\d+)", _output_of([tool]))
     return int(version[1]) if version else None
 
 
@@ -180,15 +178,22 @@ def _try_kernels() -> list[Finding]:
     try:
         backend = backends.get("cupy")
         y = backend.device.numpy(backend.relu.forward(backend.device.asarray(np.array([-1, 2], np.float32))))
+        memory = backend.device.memory()
     except (BackendError, CudaError) as problem:
         sentence, _, fix = str(problem).partition(": ")
         return [Finding("GPU", "CUDA kernels", sentence, fix or sentence)]
+    except MemoryError as problem:
+        value = f"find too little memory: {_first_line(problem)}"
+        return [Finding("GPU", "CUDA kernels", value, "end other programs that use the GPU")]
+    except RuntimeError as problem:  # what CuPy raises when the driver or the GPU is in trouble
+        value = f"do not run here: {_first_line(problem)}"
+        return [Finding("GPU", "CUDA kernels", value, "restart the machine, or update the GPU's driver")]
     if y.tolist() != [0, 2]:
         return [Finding("GPU", "CUDA kernels", f"compute relu(-1, 2) = {y.tolist()}", "update the GPU's driver")]
     seconds = perf_counter() - begin
     return [
         Finding("GPU", "CUDA kernels", f"work: one small kernel in {seconds:.1f} s (quicker from the cache)"),
-        Finding("GPU", "memory", backend.device.memory()),
+        Finding("GPU", "memory", memory),
     ]
 
 
@@ -209,10 +214,24 @@ def _try_cupy(wheel: str, install: str, has_gpu: bool) -> Finding:
         total = int(cupy.arange(3).sum())
     except Exception as problem:  # a missing library, an old driver: CuPy raises a class of its own for each
         fix = f"pip uninstall -y {wheel} && {install}" if has_gpu else ""
-        return Finding("GPU", "CuPy", f"{version} does not work here: {str(problem).splitlines()[0]}", fix)
+        return Finding("GPU", "CuPy", f"{version} does not work here: {_first_line(problem)}", fix)
     if total != 3:
         return Finding("GPU", "CuPy", f"{version} computes 0 + 1 + 2 = {total}", "update the GPU's driver")
     return Finding("GPU", "CuPy", f"{version} works")
+
+
+def _output_of(command: list[str]) -> str:
+    """What a command prints; nothing if it fails or does not end, as with a driver in trouble."""
+    try:
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _first_line(problem: Exception) -> str:
+    """What an exception says, or its name."""
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
 
 
 def _version(package: str) -> str | None:

@@ -1,5 +1,7 @@
 """The doctor finds what is broken and says how to fix it."""
 
+import subprocess
+
 import pytest
 from typer.testing import CliRunner
 
@@ -58,6 +60,26 @@ def test_cupy_that_cannot_be_imported(monkeypatch):
     found = by_name(doctor.gpu(["H100"], ["cupy-cuda12x"]))["CuPy"]
     assert "libnvrtc" in found.value
     assert found.fix == 'pip uninstall -y cupy-cuda12x && pip install "tinyconv[cuda12]"'
+
+
+def test_cupy_that_does_not_say_why(monkeypatch):
+    def fail(name):
+        raise ImportError
+
+    monkeypatch.setattr(doctor, "import_module", fail)
+    monkeypatch.setattr(doctor, "driver_cuda", lambda: 12)
+    assert by_name(doctor.gpu(["H100"], ["cupy-cuda12x"]))["CuPy"].value.endswith("does not work here: ImportError")
+
+
+@pytest.mark.parametrize("problem", [subprocess.TimeoutExpired("nvidia-smi", 30), PermissionError("not yours")])
+def test_a_driver_that_does_not_answer(monkeypatch, problem):
+    def fail(*_, **__):
+        raise problem
+
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(doctor.subprocess, "run", fail)
+    assert doctor.gpus() == []
+    assert doctor.driver_cuda() is None
 
 
 def test_wheels_are_found_by_their_distribution_names(monkeypatch):

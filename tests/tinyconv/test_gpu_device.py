@@ -488,3 +488,23 @@ def test_no_cupy_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     with pytest.raises(BackendError, match=r'needs CuPy, which is not installed: pip install "tinyconv\[cuda13\]"'):
         net()
+@pytest.mark.parametrize(
+    ("problem", "value", "fix"),
+    [
+        (MemoryError(), "find too little memory: MemoryError", "end other programs that use the GPU"),
+        (RuntimeError("cudaErrorUnknown: unknown\nmore"), "do not run here: cudaErrorUnknown: unknown", "restart"),
+    ],
+)
+def test_the_doctor_survives_a_gpu_in_trouble(
+    problem: Exception, value: str, fix: str, cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(device: devices.Gpu, x: Any) -> None:
+        raise problem
+
+    cupy.arange = lambda n: SimpleNamespace(sum=lambda: n * (n - 1) // 2)
+    monkeypatch.setattr(devices.Gpu, "asarray", fail)
+    found = doctor.gpu(["H100"], ["cupy-cuda13x"])[-1]
+    assert (found.name, found.value) == ("CUDA kernels", value)
+    assert found.fix.startswith(fix)
+
+
