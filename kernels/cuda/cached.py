@@ -14,14 +14,17 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyconv" / "cuda"
 
 
-def file(stem: str, suffix: str, made_of: Iterable[str], make: Callable[[], bytes]) -> Path:
+def file(
+    stem: str, suffix: str, made_of: Iterable[str], make: Callable[[], bytes], *, anew: bool = False
+) -> Path:
     """The file that `make` returned the content of, when this was first asked for with the same `made_of`.
 
-    Raises CudaError when it cannot be written.
+    With `anew` it is made again, as what is there has turned out to be broken.  Raises CudaError when it cannot be
+    written.
     """
     digest = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:24]
     path = folder() / f"{stem}-{digest}{suffix}"
-    if path.exists():
+    if path.exists() and not anew:
         return path
     content = make()
     try:

@@ -3,8 +3,9 @@
 CuPy's own way to compile flushes numbers below 1.2e-38 to zero; here they stay what they are, as on the processor.
 """
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from . import source as text_of
 from .host import first_error
 from .problems import CompileError, CudaError
 from .source import Defines
-
-SHARED_WITHOUT_ASKING = 48 * 1024  # bytes of dynamic shared memory that any kernel may have
 
 # Multiplications and additions are fused by default; no fast-math.  That generic lambdas are device code, CuPy says by
 # itself (--device-as-default-execution-space), and some versions of NVRTC refuse to be told twice.
@@ -33,10 +32,10 @@ def launch(
     for place, argument in enumerate(arguments):
         if not (argument is None or isinstance(argument, np.generic)):
             _check(path, kernel, place, argument)
-    function = _kernel(path, kernel, macros, cupy.cuda.runtime.getDevice(), shared)
     try:
+        function = _kernel(path, kernel, macros, cupy.cuda.runtime.getDevice(), shared)
         function(grid, block, tuple(_NULL if one is None else one for one in arguments), shared_mem=shared)
-    except cupy.cuda.driver.CUDADriverError as problem:
+    except (cupy.cuda.driver.CUDADriverError, cupy.cuda.runtime.CUDARuntimeError) as problem:
         raise CudaError(f"{path.name}, kernel {kernel}: {problem}, for {block} threads in {grid} blocks.") from problem
 
 
@@ -47,15 +46,11 @@ def compile_for(path: Path, macros: Defines, architecture: str | None = None) ->
     """
     text = text_of.variant(path, macros)
     compiler = cupy.cuda.compiler
-    try:  # in memory, as CuPy would write a file in the locale's encoding, which may be ASCII
-        binary, _ = compiler.compile_using_nvrtc(text, _OPTIONS, architecture, path.name, cache_in_memory=True)
+    try:
+        with _nvrtc():  # in memory, as CuPy would write a file in the locale's encoding, which may be ASCII
+            binary, _ = compiler.compile_using_nvrtc(text, _OPTIONS, architecture, path.name, cache_in_memory=True)
     except compiler.CompileException as problem:
         raise CompileError(f"{path.name} does not compile: {first_error(str(problem))}") from problem
-    except (OSError, RuntimeError, AttributeError) as problem:  # how CuPy says that a library is not there
-        raise CudaError(
-            f'NVRTC, which compiles CUDA kernels, cannot be used ({problem}): pip install "tinyconv[cuda12]", or '
-            '"tinyconv[cuda13]", as `tinyconv doctor` advises.'
-        ) from problem
     return bytes(binary) if isinstance(binary, bytes) else str(binary).encode()
 
 
@@ -74,15 +69,41 @@ def _check(path: Path, kernel: str, place: int, argument: Any) -> None:
 def _kernel(path: Path, kernel: str, macros: Defines, device: int, shared: int) -> Any:
     """The kernel on the current device, compiled and allowed to use `shared` bytes."""
     function = _module(path, macros, device).get_function(kernel)
-    if shared > SHARED_WITHOUT_ASKING:
+    if shared > function.max_dynamic_shared_size_bytes:  # never less: an earlier launch may want as much again
         function.max_dynamic_shared_size_bytes = shared
     return function
 
 
 @cache
 def _module(path: Path, macros: Defines, device: int) -> Any:
+    """The machine code of a .cu file, loaded; what was kept and cannot be loaded is compiled once more."""
     architecture = cupy.cuda.Device(device).compute_capability
-    versions = (cupy.__version__, str(cupy.cuda.runtime.runtimeGetVersion()), architecture)
+    with _nvrtc():
+        compiler = cupy.cuda.nvrtc.getVersion()
+    versions = map(str, (cupy.__version__, cupy.cuda.runtime.runtimeGetVersion(), compiler, architecture))
     made_of = (text_of.variant(path, macros), *_OPTIONS, *versions)
-    built = cached.file(path.stem, ".cubin", made_of, lambda: compile_for(path, macros, architecture))
-    return cupy.RawModule(path=str(built))
+    built = partial(cached.file, path.stem, ".cubin", made_of, lambda: compile_for(path, macros, architecture))
+    try:
+        return _load(built())
+    except cupy.cuda.driver.CUDADriverError:
+        return _load(built(anew=True))
+
+
+def _load(built: Path) -> Any:
+    module = cupy.RawModule(path=str(built))
+    module.compile()  # which loads a file
+    return module
+
+
+@contextmanager
+def _nvrtc() -> Iterator[None]:
+    """Tell in a sentence that NVRTC cannot be used, or that CUDA fails on the way to it."""
+    try:
+        yield
+    except cupy.cuda.runtime.CUDARuntimeError as problem:
+        raise CudaError(str(problem)) from problem
+    except (OSError, RuntimeError, AttributeError) as problem:  # how CuPy says that a library is not there
+        raise CudaError(
+            f'NVRTC, which compiles CUDA kernels, cannot be used ({problem}): pip install "tinyconv[cuda12]", or '
+            '"tinyconv[cuda13]", as `tinyconv doctor` advises.'
+        ) from problem

@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tinyconv import backends, devices, doctor, gpu, plots
 from tinyconv.errors import BackendError, DataError
 from tinyconv.kernels.cuda import host, step
+from tinyconv.kernels.cuda import source as text_of
 from tinyconv.kernels.cuda.problems import CompileError, CudaError
 from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Rescaling
 from tinyconv.models import Sequential, load_model
@@ -124,6 +125,14 @@ class FakeCompileError(Exception):
     pass
 
 
+class FakeDriverError(RuntimeError):
+    pass
+
+
+class FakeRuntimeError(RuntimeError):
+    pass
+
+
 def empty(shape: Any, dtype: Any = float) -> FakeArray:
     State.must_not_capture("allocated")
     values = np.empty(shape, dtype)
@@ -184,16 +193,31 @@ class FakeModule:
 
     def __init__(self, *, path: str) -> None:
         self._path = Path(path)
+        self._most_shared: dict[str, int] = {}
+
+    def compile(self) -> None:
+        if self._path.read_bytes().startswith(b"broken"):
+            raise FakeDriverError("CUDA_ERROR_INVALID_IMAGE: device kernel image is invalid")
 
     def get_function(self, name: str) -> Any:
-        return FakeFunction(self._path, name)
+        if name not in text_of.kernels(self._path.read_text(encoding="utf-8")):
+            raise FakeDriverError("CUDA_ERROR_NOT_FOUND: named symbol not found")
+        return FakeFunction(self._path, name, self._most_shared)
 
 
 class FakeFunction:
-    max_dynamic_shared_size_bytes = 48 * 1024
+    """A kernel; how much shared memory it may have is kept by its module."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
+    def __init__(self, path: Path, name: str, most_shared: dict[str, int]) -> None:
+        self._path, self._name, self._most_shared = path, name, most_shared
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self._most_shared.get(self._name, 48 * 1024)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, most: int) -> None:
+        self._most_shared[self._name] = most
 
     def __call__(self, grid: Any, block: Any, arguments: Any, *, shared_mem: int = 0) -> None:
         assert shared_mem <= self.max_dynamic_shared_size_bytes
@@ -216,7 +240,11 @@ def compile_using_nvrtc(
 ) -> tuple[bytes, None]:
     State.must_not_capture("compiled")
     assert architecture == "90"
+    assert cache_in_memory or text.isascii()  # a file would be written in the locale's encoding
     assert not any(option.startswith("-D") for option in options)  # they would change NVRTC's own headers
+    options += ("-arch=sm_90", "--device-as-default-execution-space")
+    if twice := next((option for option in options if options.count(option) > 1), None):
+        raise FakeCompileError(f"nvrtc: error: {twice} defined more than once\n")
     if "fails_to_compile" in text:
         raise FakeCompileError(f'{name}(3): error: identifier "what" is undefined\n\n1 error detected\n')
     return text.encode(), None
@@ -231,10 +259,11 @@ def fake_cupy() -> ModuleType:
     module.ascontiguousarray = lambda x: FakeArray(np.ascontiguousarray(x._on_device))
     runtime = SimpleNamespace(
         driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13020, getDeviceCount=lambda: 1, getDevice=lambda: 0,
-        memGetInfo=lambda: (2**30, 2**31),
+        memGetInfo=lambda: (2**30, 2**31), CUDARuntimeError=FakeRuntimeError,
     )
     module.cuda = SimpleNamespace(
-        runtime=runtime, Stream=FakeStream, driver=SimpleNamespace(CUDADriverError=FakeCompileError),
+        runtime=runtime, Stream=FakeStream, driver=SimpleNamespace(CUDADriverError=FakeDriverError),
+        nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
         Device=lambda device=0: SimpleNamespace(compute_capability="90"),
         compiler=SimpleNamespace(compile_using_nvrtc=compile_using_nvrtc, CompileException=FakeCompileError),
         get_current_stream=lambda: SimpleNamespace(synchronize=lambda: State.must_not_capture("waited")),
@@ -243,17 +272,13 @@ def fake_cupy() -> ModuleType:
         used_bytes=lambda: 2**20, free_bytes=lambda: 2**21, free_all_blocks=lambda: None
     )
     return module
-    options += ("-arch=sm_90", "--device-as-default-execution-space")
-    if twice := next((option for option in options if options.count(option) > 1), None):
-        raise FakeCompileError(f"nvrtc: error: {twice} defined more than once\n")
 
 
 @pytest.fixture(autouse=True)
 def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     module = fake_cupy()
     monkeypatch.setitem(sys.modules, "cupy", module)
-    nvrtc = SimpleNamespace(getVersion=lambda: (13, 0))
-    monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs.nvrtc", nvrtc)  # type: ignore[misc]  # as good as a module
+    monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs.nvrtc", module.cuda.nvrtc)
     monkeypatch.delitem(sys.modules, "tinyconv.kernels.cuda.gpu", raising=False)
     monkeypatch.setattr(gpu, "cupy_wheels", lambda: ["cupy-cuda13x"])
     monkeypatch.setattr(State, "capturing", None)
@@ -261,7 +286,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     backends._get.cache_clear()
     import tinyconv.kernels.cuda.gpu as launching  # anew, with this CuPy
 
-    def file(stem: str, suffix: str, made_of: Any, make: Callable[[], bytes]) -> Path:
+    def file(stem: str, suffix: str, made_of: Any, make: Callable[[], bytes], *, anew: bool = False) -> Path:
         digest = hashlib.sha256(repr(tuple(made_of)).encode()).hexdigest()[:24]  # the host build finds it again
         path = tmp_path / f"{stem}-{digest}{suffix}"
         path.write_bytes(make())
@@ -390,6 +415,72 @@ def test_a_missing_nvrtc_is_told_when_compiling(tmp_path: Path, cupy: Any) -> No
         Source(path).launch("fine", 1, 1, asarray(np.ones(1, np.float32)))
 
 
+def fine(tmp_path: Path) -> Any:
+    """A kernel that needs nothing but to be compiled, loaded and launched."""
+    from tinyconv.kernels.cuda.launcher import Source
+
+    path = tmp_path / "fine.cu"
+    path.write_text('extern "C" __global__ void fine(float* x) { x[0] += 1; }\n', encoding="utf-8")
+    return Source(path)
+
+
+def test_trouble_with_the_gpu_when_compiling_is_not_blamed_on_nvrtc(tmp_path: Path, cupy: Any) -> None:
+    def trouble(*_: Any, **__: Any) -> None:
+        raise FakeRuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error encountered")
+
+    cupy.cuda.compiler.compile_using_nvrtc = trouble
+    with pytest.raises(CudaError, match=r"^cudaErrorECCUncorrectable: uncorrectable ECC error encountered$"):
+        fine(tmp_path).launch("fine", 1, 1, asarray(np.ones(1, np.float32)))
+
+
+def test_machine_code_that_cannot_be_loaded_is_made_again(
+    tmp_path: Path, cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tinyconv.kernels.cuda.gpu as launching
+    from tinyconv.kernels.cuda import cached
+
+    monkeypatch.setattr(cached, "folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(launching, "cached", cached)
+    source, x = fine(tmp_path), asarray(np.ones(1, np.float32))
+    source.launch("fine", 1, 1, x)
+    (built,) = (tmp_path / "cache").glob("*.cubin")
+    good = built.read_bytes()
+    built.write_bytes(b"broken")
+    launching._kernel.cache_clear()
+    launching._module.cache_clear()
+    source.launch("fine", 1, 1, x)
+    assert float(x[0]) == 3
+    assert built.read_bytes() == good
+
+
+def test_what_the_driver_refuses_to_load_is_told(tmp_path: Path, cupy: Any) -> None:
+    x = asarray(np.ones(1, np.float32))
+    with pytest.raises(CudaError, match=r"fine.cu, kernel another: CUDA_ERROR_NOT_FOUND"):
+        fine(tmp_path).launch("another", 1, 1, x)
+    cupy.cuda.compiler.compile_using_nvrtc = lambda *_, **__: (b"broken", None)
+    (tmp_path / "worse").mkdir()
+    with pytest.raises(CudaError, match=r"fine.cu, kernel fine: CUDA_ERROR_INVALID_IMAGE"):
+        fine(tmp_path / "worse").launch("fine", 1, 1, x)
+
+
+def test_another_nvrtc_compiles_again(tmp_path: Path, cupy: Any) -> None:
+    import tinyconv.kernels.cuda.gpu as launching
+
+    source = fine(tmp_path)
+    for version in ((12, 4), (12, 9), (12, 4)):
+        cupy.cuda.nvrtc.getVersion = lambda version=version: version
+        launching._module.cache_clear()
+        launching._module(source.path, (), 0)
+    assert len(list(tmp_path.glob("*.cubin"))) == 2
+
+
+def test_a_launch_does_not_take_shared_memory_from_another(tmp_path: Path) -> None:
+    source, x = fine(tmp_path), asarray(np.zeros(1, np.float32))
+    for kibibytes in (60, 50, 60, 8, 60):
+        source.launch("fine", 1, 1, x, shared=kibibytes * 1024)
+    assert float(x[0]) == 5
+
+
 def test_predict_takes_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = data()
     model = net()
@@ -444,6 +535,26 @@ def test_the_doctor_runs_a_kernel(cupy: Any) -> None:
     assert broken.fix.startswith("end that one")
 
 
+@pytest.mark.parametrize(
+    ("problem", "value", "fix"),
+    [
+        (MemoryError(), "find too little memory: MemoryError", "end other programs that use the GPU"),
+        (RuntimeError("cudaErrorUnknown: unknown\nmore"), "do not run here: cudaErrorUnknown: unknown", "restart"),
+    ],
+)
+def test_the_doctor_survives_a_gpu_in_trouble(
+    problem: Exception, value: str, fix: str, cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(device: devices.Gpu, x: Any) -> None:
+        raise problem
+
+    cupy.arange = lambda n: SimpleNamespace(sum=lambda: n * (n - 1) // 2)
+    monkeypatch.setattr(devices.Gpu, "asarray", fail)
+    found = doctor.gpu(["H100"], ["cupy-cuda13x"])[-1]
+    assert (found.name, found.value) == ("CUDA kernels", value)
+    assert found.fix.startswith(fix)
+
+
 def raising(message: str) -> Callable[[], Any]:
     def function() -> Any:
         raise RuntimeError(message)
@@ -488,23 +599,3 @@ def test_no_cupy_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     with pytest.raises(BackendError, match=r'needs CuPy, which is not installed: pip install "tinyconv\[cuda13\]"'):
         net()
-@pytest.mark.parametrize(
-    ("problem", "value", "fix"),
-    [
-        (MemoryError(), "find too little memory: MemoryError", "end other programs that use the GPU"),
-        (RuntimeError("cudaErrorUnknown: unknown\nmore"), "do not run here: cudaErrorUnknown: unknown", "restart"),
-    ],
-)
-def test_the_doctor_survives_a_gpu_in_trouble(
-    problem: Exception, value: str, fix: str, cupy: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(device: devices.Gpu, x: Any) -> None:
-        raise problem
-
-    cupy.arange = lambda n: SimpleNamespace(sum=lambda: n * (n - 1) // 2)
-    monkeypatch.setattr(devices.Gpu, "asarray", fail)
-    found = doctor.gpu(["H100"], ["cupy-cuda13x"])[-1]
-    assert (found.name, found.value) == ("CUDA kernels", value)
-    assert found.fix.startswith(fix)
-
-
