@@ -145,6 +145,7 @@ class Gpu(CudaOnHost):
     def release(self) -> None:
         """Give memory that is kept for later back to the system."""
         self._cupy.get_default_memory_pool().free_all_blocks()
+        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle and copy: there is nothing to keep."""

@@ -6,6 +6,7 @@ memory with the same numbers, so whatever changes from step to step must lie in 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,11 @@ def _on_gpu(run: Callable[[], None], keep: Any) -> Callable[[], None]:
         stream.begin_capture()
         try:
             run()
-        finally:
-            graph = stream.end_capture()
+        except BaseException:
+            with suppress(Exception):  # a capture that broke as well, which says nothing about the cause
+                stream.end_capture()
+            raise
+        graph = stream.end_capture()
 
     def repeat(kept: Any = keep) -> None:
         graph.launch()  # on the current stream, behind everything that is queued there

@@ -19,7 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import backends, devices, doctor, gpu, plots
 from tinyconv.errors import BackendError, DataError
-from tinyconv.kernels.cuda import host, step
+from tinyconv.kernels.cuda import graphs, host, step
 from tinyconv.kernels.cuda import source as text_of
 from tinyconv.kernels.cuda.problems import CompileError, CudaError
 from tinyconv.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Rescaling
@@ -37,6 +37,7 @@ class State:
     capturing: list[Callable[[], None]] | None = None
     launched = 0
     most_bytes = 2**30
+    pinned_bytes = 0
 
     @classmethod
     def must_not_capture(cls, what: str) -> None:
@@ -271,6 +272,9 @@ def fake_cupy() -> ModuleType:
     module.get_default_memory_pool = lambda: SimpleNamespace(
         used_bytes=lambda: 2**20, free_bytes=lambda: 2**21, free_all_blocks=lambda: None
     )
+    module.get_default_pinned_memory_pool = lambda: SimpleNamespace(
+        free_all_blocks=lambda: setattr(State, "pinned_bytes", 0)
+    )
     return module
 
 
@@ -479,6 +483,27 @@ def test_a_launch_does_not_take_shared_memory_from_another(tmp_path: Path) -> No
     for kibibytes in (60, 50, 60, 8, 60):
         source.launch("fine", 1, 1, x, shared=kibibytes * 1024)
     assert float(x[0]) == 5
+
+
+def test_a_capture_that_breaks_does_not_hide_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ValueError("the cause")
+
+    def invalidated(stream: FakeStream) -> None:
+        State.capturing = None
+        raise FakeRuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(FakeStream, "end_capture", invalidated)
+    with pytest.raises(ValueError, match="the cause"):
+        graphs.capture(fail, like=asarray(np.ones(1)))
+    with pytest.raises(FakeRuntimeError, match="Invalidated"):
+        graphs.capture(lambda: None, like=asarray(np.ones(1)))
+
+
+def test_releasing_memory_gives_back_that_for_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(State, "pinned_bytes", 100)
+    devices.Gpu().release()
+    assert State.pinned_bytes == 0
 
 
 def test_predict_takes_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
