@@ -60,7 +60,7 @@ def steps_for(
     if model.backend.device.captures and unseen and GraphedSteps.possible(model):
         try:
             return GraphedSteps(model, x, y, batch_size, live=live)
-        except MemoryError:  # the data do not fit on the device: only batches go there then
+        except MemoryError:  # the data and a step do not fit on the device: only batches go there then
             pass
     return PythonSteps(model, x, y, batch_size, augment)
 
@@ -128,6 +128,16 @@ class GraphedSteps:
             device.zeros(numbers, np.float64), device.zeros(1, np.uint32), device.zeros(2, np.float64),
         )
         self._forget()
+        self._rehearse(min(batch_size, size))
+
+    def _rehearse(self, n: int) -> None:
+        """Take a step and undo it, so that memory which a step needs beside the data is missed here already."""
+        self.begin(0, np.arange(len(self._x)))
+        try:
+            self._launch(n)
+            self._seen.add(n)
+        finally:
+            self._snapshot.restore()
 
     def _forget(self) -> None:
         self._plan, self._optimizer = self._model.plan, self._model.optimizer
