@@ -1,8 +1,8 @@
 """Become another program, with limits:  python -I -S limits.py MEMORY SECONDS PROGRAM ARGUMENT …
 
-MEMORY is in bytes, SECONDS are of processor time (then the
-program gets the signal SIGXCPU).  Files are limited as well, and a crash leaves no core file.  This
-runs between a fork and the program, in a process of its own, where nothing can be locked.
+MEMORY is in bytes, SECONDS are of processor time (then the program gets the signal SIGXCPU).  Files are limited as
+well, and a crash leaves no core file.  This runs between a fork and the program, in a process of its own, where nothing
+can be locked.
 """
 
 import contextlib
