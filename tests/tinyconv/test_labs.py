@@ -33,10 +33,13 @@ def judged_here(lab, source, seed=0):
     verdicts = []
     for case in cases_of(lab.name, seed):
         arguments = [value.copy() if isinstance(value, np.ndarray) else value for value in case.arguments.values()]
-        with np.errstate(all="ignore"):
-            results = functions[case.function](*arguments)
-        count = len(lab.functions[case.function])
-        outcome = Outcome(tuple(map(np.asarray, results if count > 1 else [results])))
+        try:
+            with np.errstate(all="ignore"):
+                results = functions[case.function](*arguments)
+            count = len(lab.functions[case.function])
+            outcome = Outcome(tuple(map(np.asarray, results if count > 1 else [results])))
+        except (ValueError, IndexError) as problem:
+            outcome = Outcome(None, f"it stops with {type(problem).__name__}: {problem}")
         verdicts.append(judge(lab, case, outcome))
     return verdicts
 

@@ -224,6 +224,14 @@ ANSWERS = {
         ([("return dx, dw, db", "return dx, dw, dy.sum(0)")], "over the batch only"),
         ([("return dx, dw, db", "return dx, dw.transpose(0, 1, 3, 2), db")], "Channels and filters are swapped"),
         ([("return dx, dw, db", "return -dx, dw, db")], "the sign is wrong"),
+        ([("dx[n, r, s] += w[p, q] @ g", "dx[n, r, s] += w[q, p] @ g")], "kernel of your dx is transposed"),
+        ([("dw[p, q] +=", "dw[p, q] =")], "overwrite each other in your dw"),
+        ([("dw[p, q] += np.outer(x[n, r, s], g)", "pass")], "zero everywhere: is it ever written?"),
+        ([("padding=(0, 0)):", "padding=(0, 0)):\n    strides = strides[::-1]")], "swapped the strides"),
+        ([("if 0 <= r < H and 0 <= s < W", "if r >= 0 and s >= 0"),
+          ("padding=(0, 0)):", "padding=(0, 0)):\n    strides = strides[::-1]")], "swapped the strides"),
+        ([("return dx, dw, db", "return dx, dw, dy.sum((0, 1))")],
+         "dy summed over axes 0 and 1; asked for is its sum over axes 0, 1 and 2."),
     ]),
     "maxpool_backward": (POOLING, [
         ([("else -np.inf", "else 0")], "Zero padding wins"),
@@ -233,6 +241,11 @@ ANSWERS = {
         ([("for p in range(pool_size[0]):\n            for q in range(pool_size[1])",
            "for q in range(pool_size[1]):\n            for p in range(pool_size[0])")], "going down the columns"),
         ([("i * strides[0] + p", "i + p"), ("j * strides[1] + q", "j + q")], "forgot the strides"),
+        ([("dx[winner] += dy[place]", """n, i, j, c = place
+            top, left = i * strides[0] - padding[0], j * strides[1] - padding[1]
+            k = (winner[1] - top) * pool_size[1] + winner[2] - left
+            p, q = divmod(k, pool_size[0])
+            dx[n, top + p, left + q, c] += dy[place]""")], "k // kw"),
     ]),
     "softmax_cross_entropy": (LOSS, [
         ([(" - (j == labels[i])) / n", " - (j == labels[i]))")], "lacks 1/n"),
@@ -242,6 +255,8 @@ ANSWERS = {
         ([(" - (j == labels[i])", "")], "forgot to subtract 1"),
         ([("np.log(total) - row[labels[i]]", "-np.log(np.exp(row[labels[i]]) / total)")], "rounded to 0"),
         ([("return loss / n, d", "return loss / n, -d")], "wrong sign"),
+        ([("np.max(logits[i])", "np.max(logits)")], "of each image, not of all"),
+        ([("return loss / n, d", "logits[:] = 0\n    return 0, logits")], "zero everywhere"),
     ]),
     "dropout": (DROPOUT, [
         ([("astype(x.dtype) / (1.0 - rate)", "astype(x.dtype)"), ("*= 1 / (1.0 - rate)", "*= 1")], "forgot the factor"),
@@ -307,3 +322,42 @@ def test_wrong_answer_in_other_words_gets_the_hint(which, edits, part):
     result = check_source(lab, source)
     assert not result.ok
     assert part in str(result.hint), result
+
+
+WINDOWS = """
+import numpy as np
+def conv2d_backward(dy, x, w, strides=(1, 1), padding=(0, 0)):
+    (kh, kw), (sh, sw), (ph, pw) = w.shape[:2], strides, padding
+    P = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    dP, dw = np.zeros_like(P), np.zeros_like(w)
+    for i in range(dy.shape[1]):
+        for j in range(dy.shape[2]):
+            window = np.s_[:, i * sh:i * sh + kh, j * sw:j * sw + kw]
+            dw += np.einsum("npqc,nf->pqcf", P[window], dy[:, i, j])
+            dP[window] += np.einsum("pqcf,nf->npqc", w, dy[:, i, j])
+    return dP[:, ph:ph + x.shape[1], pw:pw + x.shape[2]], dw, dy.sum((0, 1, 2))
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("= w.shape[:2], strides", "= w.shape[:2], strides[::-1]", "swapped the strides"),
+        ("dw += np", "dw = np", "overwrite each other in your dw"),
+        ("einsum(\"pqcf,nf->npqc\", w,", "einsum(\"pqcf,nf->npqc\", w.swapaxes(0, 1),", "dx is transposed"),
+    ],
+)
+def test_gradients_window_by_window_get_the_hint(old, new, part):
+    lab = labs.get("conv2d_backward")
+    assert check_source(lab, WINDOWS).ok
+    result = check_source(lab, WINDOWS.replace(old, new))
+    assert part in str(result.hint), result
+
+
+def test_a_function_that_stops_for_another_reason_gets_no_hint():
+    """It stops where swapped strides would, but gives none of their wrong numbers."""
+    lab = labs.get("conv2d_backward")
+    source = WINDOWS.replace("    for i", "    if strides != (1, 1): raise ValueError('?')\n    for i", 1)
+    result = check_source(lab, source)
+    assert result.passed == 8
+    assert result.hint is None

@@ -58,6 +58,7 @@ def make_cases(seed: int) -> list[Case]:
 
 
 CUT = "dpadded[:, ph : ph + height, pw : pw + width]"
+PRODUCTS = "np.tensordot(padded[:, rows, columns], dy,"
 SLICES = "slice(p, p + sh * oh, sh), slice(q, q + sw * ow, sw)"
 
 LAB = Lab(
@@ -76,6 +77,10 @@ LAB = Lab(
             ("dw[p, q] = np", "dw[kh - 1 - p, kw - 1 - q] = np"),
         ),
         mistake(
+            "The kernel of your dx is transposed: p goes down, q goes to the right.",
+            ("+= dy @ w[p, q].T", "+= dy @ w[q % kh, p % kw].T"),
+        ),
+        mistake(
             "The windows overwrite each other in your dx where they overlap: add them, with +=.",
             ("+= dy @ w[p, q].T", "= dy @ w[p, q].T"),
         ),
@@ -86,8 +91,25 @@ LAB = Lab(
             ("in range(kw)", "in reversed(range(kw))"),
         ),
         mistake(
+            "The windows overwrite each other in your dw, and the last one stays: add them, with +=.",
+            (PRODUCTS, "np.tensordot(padded[-1:, rows, columns][:, -1:, -1:], dy[-1:, -1:, -1:],"),
+        ),
+        mistake(  # the same, taking all images at a time
+            "The windows overwrite each other in your dw, and the last one stays: add them, with +=.",
+            (PRODUCTS, "np.tensordot(padded[:, rows, columns][:, -1:, -1:], dy[:, -1:, -1:],"),
+        ),
+        mistake(
             "You forgot the strides: output pixel (i, j) belongs to the window at row i·sh and column j·sw.",
             (SLICES, "slice(p, p + oh), slice(q, q + ow)"),
+        ),
+        mistake(  # it stops where the rows or columns end
+            "You swapped the strides: sh is for the rows, sw for the columns.",
+            ("(sh, sw), (ph, pw) =", "(sw, sh), (ph, pw) ="),
+        ),
+        mistake(  # the same, leaving out what lies outside
+            "You swapped the strides: sh is for the rows, sw for the columns.",
+            ("(sh, sw), (ph, pw) =", "(sw, sh), (ph, pw) ="),
+            ("((0, 0), (ph, ph), (pw, pw), (0, 0))", "((0, 0), (ph, ph + 9), (pw, pw + 9), (0, 0))"),
         ),
         mistake(
             "In dx you forgot that the windows of a padded image begin above and left of it: row i·sh + p - ph.",
@@ -120,7 +142,7 @@ LAB = Lab(
         ),
         mistake(
             "Your dw holds the last image only: add up all of them.",
-            ("np.tensordot(padded[:, rows, columns], dy,", "np.tensordot(padded[-1:, rows, columns], dy[-1:],"),
+            (PRODUCTS, "np.tensordot(padded[-1:, rows, columns], dy[-1:],"),
         ),
         mistake(
             "Channels and filters are swapped in your dw: it is (kh, kw, c, filters), as w is.",
@@ -129,7 +151,7 @@ LAB = Lab(
         mistake(
             "In dw you forgot that the windows of a padded image begin above and left of it: row i·sh + p - ph.",
             (
-                "np.tensordot(padded[:, rows, columns], dy,",
+                PRODUCTS,
                 "np.tensordot(np.pad(x, ((0, 0), (0, 2 * ph), (0, 2 * pw), (0, 0)))[:, rows, columns], dy,",
             ),
         ),

@@ -77,6 +77,10 @@ LAB = Lab(
             ("j * sw", "j"),
         ),
         mistake(
+            "You swapped the strides: sh is for the rows, sw for the columns.",
+            ("(kh, kw), (sh, sw), (ph, pw) =", "(kh, kw), (sw, sh), (ph, pw) ="),
+        ),
+        mistake(
             "That is the mean of each window; asked for is the maximum.", (".max(axis=(1, 2))", ".mean(axis=(1, 2))")
         ),
         mistake(
@@ -99,6 +103,10 @@ LAB = Lab(
             "When several pixels tie, your first one is found going down the columns; it must be row by row.",
             ("].reshape(n, kh * kw, channels)", "].swapaxes(1, 2).reshape(n, kh * kw, channels)"),
             ("p, q = np.divmod(window.argmax(axis=1), kw)", "q, p = np.divmod(window.argmax(axis=1), kh)"),
+        ),
+        mistake(
+            "A window has kw pixels per row: its pixel number k is at row k // kw and column k % kw.",
+            ("(window.argmax(axis=1), kw)", "(window.argmax(axis=1), kh)"),
         ),
         mistake(
             "A pixel that wins several windows gets all their gradients: add them, with +=.",

@@ -31,6 +31,11 @@ def make_cases(seed: int) -> list[Case]:
         case("all images of one class", rng.standard_normal((3, 4)), np.array([2, 2, 2])),
         case("logits of 1000", np.array([[1000.0, 999, 998], [-3, 0, 1000]]), np.array([0, 2])),
         case("logits of -1000", np.array([[-1000.0, -1001, -1002], [-990, -1000, -1010]]), np.array([0, 1])),
+        case(
+            "logits of 1000 beside logits of -1000",
+            np.array([[1000.0, 999, 998], [-1000, -1001, -1002]]),
+            np.array([1, 0]),
+        ),
         case("sure and wrong: the probability is too small for a float64", np.array([[1000.0, 0, 0]]), np.array([1])),
         case("float32 stays float32", rng.standard_normal((3, 4)).astype(np.float32), labels[:3]),
     ]
@@ -71,11 +76,24 @@ LAB = Lab(
             (LOG_P, "log_p = z - np.log(np.exp(z).sum(axis=0, keepdims=True))"),
             ("logits.max(axis=1, keepdims=True)", "logits.max(axis=0, keepdims=True)"),
         ),
+        mistake(  # the same with z in order
+            "Softmax is over the wrong axis: the probabilities of one image, a row, add up to 1.",
+            (LOG_P, "log_p = z - np.log(np.exp(z).sum(axis=0, keepdims=True))"),
+        ),
         mistake(
             "The exponentials overflow: subtract the largest logit of each image first.",
             ("z = logits - logits.max(axis=1, keepdims=True)", "z = logits"),
         ),
         mistake("The exponentials overflow: subtract the largest logit of each image first.", (LOG_P, NAIVE)),
+        mistake(
+            "All exponentials of an image become 0: subtract the largest logit of each image, not of all.",
+            ("logits.max(axis=1, keepdims=True)", "logits.max()"),
+        ),
+        mistake(
+            "All exponentials of an image become 0: subtract the largest logit of each image, not of all.",
+            ("logits.max(axis=1, keepdims=True)", "logits.max()"),
+            (LOG_P, "log_p = np.log(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))"),
+        ),
         mistake(
             "A probability was rounded to 0 before you took its logarithm: compute log p = z - log Σ e^z directly.",
             (LOG_P, "log_p = np.log(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))"),
