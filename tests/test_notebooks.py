@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tinyconv import labs
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 SECONDS_PER_CELL = 120
@@ -67,3 +69,14 @@ def test_it_begins_with_a_title_and_says_how_to_install(path):
 def test_the_list_names_each_notebook_once():
     listed = re.findall(r"\]\((\d\d_\w+\.ipynb)\)", (CHECKOUT / "notebooks" / "README.md").read_text())
     assert listed == [path.name for path in NOTEBOOKS]
+
+
+def test_the_labs_are_listed_beside_notebooks_that_exist():
+    folder = CHECKOUT / "notebooks" / "labs"
+    rows = re.findall(r"^\| (\d+) \| (.*) \| \[(.+)\]\((.+)\) \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert [int(number) for number, *_ in rows] == [lab.number for lab in labs.COURSE]
+    for lab, (_, functions, name, link) in zip(labs.COURSE, rows, strict=True):
+        number, first_word = int(Path(link).name[:2]), name.split()[0]
+        assert re.findall(r"`(\w+)`", functions) == list(lab.functions)
+        assert cells(folder / link, "markdown")[0].startswith(f"# {number} · {first_word.rstrip(',')}")
+    assert "](labs/README.md)" in (CHECKOUT / "notebooks" / "README.md").read_text()
