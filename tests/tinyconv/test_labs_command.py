@@ -266,6 +266,17 @@ def test_one_lab_is_graded(tmp_path):
     assert rows["ada"]["total"] == "100.0"
 
 
+def test_the_grades_of_one_lab_do_not_replace_those_of_all(tmp_path):
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "ada_lab_02.py").write_text(SECOND.starter)
+    (tmp_path / "grades.csv").write_text("of all labs")
+    code, out, _ = run("grade", "class", "--lab", "2")
+    assert code == 0
+    assert out.endswith("what was wrong is in grades_lab_02.csv.\n")
+    assert list(table("grades_lab_02.csv")["ada"]) == ["student", "2 col2im", "total", "remarks"]
+    assert (tmp_path / "grades.csv").read_text() == "of all labs"
+
+
 def test_grading_uses_other_numbers_than_checking(tmp_path):
     """Whoever types the expected results of `check` into the file gets nothing for it."""
     answers = {str(case.arguments["x"].tolist()): case.expected[0].tolist() for case in FIRST.make_cases(0)}

@@ -65,7 +65,10 @@ def check(
 @app.command()
 def grade(
     folder: Annotated[Path, typer.Argument(help="A sub-folder or a file per student.")],
-    out: Annotated[Path, typer.Option(help="Where the table goes.", dir_okay=False)] = Path("grades.csv"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the table goes; grades.csv, or for lab 6 alone grades_lab_06.csv.", dir_okay=False),
+    ] = None,
     lab: Annotated[str | None, typer.Option(help="One lab only, by number or name.")] = None,
     seed: Annotated[int, typer.Option(help="Of the cases' numbers; not the one that `check` uses.")] = 1,
     jobs: Annotated[int, typer.Option(help="How many files run at the same time.", min=1)] = 1,
@@ -81,6 +84,7 @@ def grade(
 
     console = Console(highlight=False, markup=False)  # names of students are not markup
     wanted = [get(lab)] if lab else list(COURSE)
+    out = out or Path(f"grades_lab_{wanted[0].number:02d}.csv" if lab else "grades.csv")  # keep those of all labs
     bar = partial(track, description="grading", console=console, transient=True)
     students = grade_class(folder, wanted, seed, jobs, bar)
     graded = [one for one in wanted if any(one.number in student.grades for student in students)]
