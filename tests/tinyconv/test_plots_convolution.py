@@ -33,6 +33,18 @@ def outlined(axes):
     return y + 0.5, x + 0.5, frame.get_height(), frame.get_width()
 
 
+def assert_in_cells(axes):
+    """Each number's box lies in its cell; after the figure has been drawn."""
+    box, (rows, columns) = axes.get_window_extent(), values(axes).shape
+    for text in axes.texts[: rows * columns]:
+        (column, row), room = text.get_position(), text.get_window_extent()
+        left, top = box.x0 + column * box.width / columns, box.y1 - row * box.height / rows
+        assert left < room.x0, text.get_text()
+        assert room.x1 < left + box.width / columns, text.get_text()
+        assert top - box.height / rows < room.y0, text.get_text()
+        assert room.y1 < top, text.get_text()
+
+
 # -- one output pixel -------------------------------------------------------------------------------------------------
 
 
@@ -73,6 +85,25 @@ def test_the_channels_with_the_largest_sums_are_drawn_and_the_others_added():
     assert titles[3::4][:2] == ["products, sum −4", "products, sum 3"]
     assert figure.get_supxlabel() == "−4 + 3 + 1.75 [3 more channels] − 1 [bias] = −0.25"
     np.testing.assert_allclose(values(by_title(figure)["output"]), [[-0.25]])
+
+
+@pytest.mark.parametrize("size", [3, 5, (2, 7)])
+@pytest.mark.parametrize("scale", [1e-5, 3e-3, 0.3, 1, 4000, 1e6])
+def test_numbers_stay_in_their_cells(size, scale):
+    rng = np.random.default_rng(0)
+    kernel = scale * rng.normal(size=size if isinstance(size, tuple) else (size, size))
+    kernel[1, 1], kernel[0, 1], kernel[1, 0] = -3.8e-5, -0.0072, 0.0019
+    figure = plots.output_pixel(rng.uniform(size=(8, 8)), kernel, at=(0, 1), padding="same")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert len(axes.texts) >= values(axes).size
+        assert_in_cells(axes)
+
+
+def test_numbers_of_a_panel_have_equally_many_digits_and_tiny_ones_are_about_0():
+    kernel = np.array([[0.12, -0.0072], [3.8e-5, 0]])
+    figure = plots.output_pixel(np.ones((2, 2)), kernel)
+    assert [text.get_text() for text in by_title(figure)["kernel"].texts[:4]] == ["0.120", "−0.007", "≈ 0", "0"]
 
 
 @pytest.mark.parametrize(
@@ -181,11 +212,25 @@ def test_the_worked_kernels_do_what_their_titles_say():
 
 
 def test_each_result_has_its_kernel_in_the_corner():
-    kernel = np.arange(25.0).reshape(5, 5)
+    kernel = np.arange(9.0).reshape(3, 3)
     _, after = plots.before_and_after(GREY, {"mine": kernel}).axes
     (inset,) = after.child_axes
     np.testing.assert_array_equal(values(inset), kernel)
-    assert [text.get_text() for text in inset.texts] == [str(i) for i in range(25)]
+    assert [text.get_text() for text in inset.texts] == [str(i) for i in range(9)]
+
+
+@pytest.mark.parametrize(("size", "side", "beside"), [((12, 20), 3, False), ((12, 12), 5, True), ((8, 20), 3, True)])
+def test_a_kernel_covers_little_of_its_result(size, side, beside):
+    figure = plots.before_and_after(np.ones(size), {"mine": np.full((side, side), -0.125)})
+    figure.draw_without_rendering()
+    after = figure.axes[1]
+    (inset,) = after.child_axes
+    photo, kernel = after.get_window_extent(), inset.get_window_extent()
+    assert (kernel.x0 > photo.x1) == beside
+    assert kernel.x1 <= figure.bbox.x1
+    if not beside:
+        assert kernel.width * kernel.height < 0.12 * photo.width * photo.height
+    assert_in_cells(inset)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def colour_convolution(
         show(channel, photo[..., row], cmap="gray", vmin=0, vmax=1, interpolation=None)
         channel.set_title(name, loc="left", fontsize=11, fontweight="bold")
         bare(channel)
-        show_kernel(weights, kernel[..., row], like=kernel)
+        show_kernel(weights, kernel[..., row], like=kernel, room=72 * 1.2 / kernel.shape[1])
         weights.set_title("× its slice", fontsize=11)
         result.imshow(part, extent=extent(photo), **scale)
         result.set_title(f"= its part, {from_to(part)}", fontsize=11)

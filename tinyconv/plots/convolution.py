@@ -11,7 +11,7 @@ from tinyconv.kernels.geometry import PaddingLike
 from .convolve import Convolution
 from .figure import extent, headline, new_figure, show
 from .matrix import pale_scale
-from .numbers import from_to, write_numbers
+from .numbers import alike, from_to, write_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 COLUMNS = 3
+CELL = 0.08  # of the photo's width, for one number of a kernel
+COVERED = (0.5, 0.35)  # of the photo's height and width: a larger kernel is drawn beside what it makes of it
 
 
 def _kernel(text: str) -> Array:
@@ -39,7 +41,7 @@ def before_and_after(
     image: Array, kernels: Mapping[str, Array] = KERNELS, *, strides: int | Sequence[int] = 1,
     padding: PaddingLike = "same",
 ) -> "Figure":
-    """The grey photo, and what each kernel makes of it, with the kernel in the corner.
+    """The grey photo, and what each kernel makes of it, with the kernel in the corner, or beside it when large.
 
     image: (height, width) or (height, width, 1), 0 (black) … 1 (white).  Results below 0 are drawn black, those above 1
     white; the line below tells how far they go.  kernels: title → (kh, kw).  Raises ShapeError when they do not fit.
@@ -51,7 +53,12 @@ def before_and_after(
     after = [Convolution(grey, kernel, strides=strides, padding=padding).output() for kernel in kernels.values()]
     columns = min(COLUMNS, 1 + len(kernels))
     rows = -(-(1 + len(kernels)) // columns)
-    figure = new_figure(4.4 * columns, 0.5 + rows * (0.6 + 4.35 * min(1.3, grey.shape[0] / grey.shape[1])))
+    shape = grey.shape[0] / grey.shape[1]
+    high, wide = 4.2 * min(1.3, shape), 4.2 * min(1, 1.3 / shape)  # inches of a photo
+    kh, kw = (max((kernel.shape[axis] for kernel in kernels.values()), default=0) for axis in (0, 1))
+    beside = CELL * kh > COVERED[0] * shape or CELL * kw > COVERED[1]
+    more = CELL * wide * kw + 0.1 if beside else 0
+    figure = new_figure((4.4 + more) * columns, 0.5 + rows * (0.75 + high))
     headline(figure, f"Before and after convolution; stride {words(strides)}, padding {words(padding)}")
     panels = list(figure.subplots(rows, columns, squeeze=False).reshape(-1))
     for axes in panels[1 + len(kernels) :]:
@@ -59,9 +66,9 @@ def before_and_after(
     show_grey(panels[0], grey, "before", like=grey)
     for axes, result, (title, kernel) in zip(panels[1:], after, kernels.items(), strict=False):
         show_grey(axes, result, title, like=grey)
-        cell = 0.08  # of the photo's width, for one number; in its corner
-        size = cell * kernel.shape[1], cell * kernel.shape[0] * grey.shape[1] / grey.shape[0]
-        show_kernel(axes.inset_axes((0.015, 0.02, *size)), kernel, like=kernel, aspect="auto")
+        size = CELL * kernel.shape[1], CELL * kernel.shape[0] / shape
+        inset = axes.inset_axes((1.02 if beside else 0.015, 0 if beside else 0.02, *size))
+        show_kernel(inset, kernel, like=kernel, room=72 * CELL * wide, aspect="auto")
     return figure
 
 
@@ -74,10 +81,13 @@ def show_grey(axes: "Axes", image: Array, title: str, like: Array) -> None:
     axes.set_xlabel(f"{image.shape[0]} × {image.shape[1]} pixels, {from_to(image)}", fontsize=9, color="0.35")
 
 
-def show_kernel(axes: "Axes", kernel: Array, like: Array, **options: Any) -> None:
-    """Draw a kernel (kh, kw) with its numbers, on the scale of colours of `like`: red adds, blue subtracts."""
+def show_kernel(axes: "Axes", kernel: Array, like: Array, room: float, **options: Any) -> None:
+    """Draw a kernel (kh, kw) with its numbers, on the scale of colours of `like`: red adds, blue subtracts.
+
+    A number has `room` points to the right.
+    """
     drawn = axes.imshow(kernel, **pale_scale(like), **options)
-    write_numbers(axes, kernel, drawn, fontsize=8)
+    write_numbers(axes, kernel, drawn, fontsize=8, write=alike(kernel), room=room)
     axes.set(xticks=[], yticks=[])
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .figure import SIGNED, VERMILLION
-from .numbers import write_numbers
+from .numbers import alike, write_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,16 +21,18 @@ def pale_scale(values: Array) -> dict[str, Any]:
     return {"cmap": SIGNED, "vmin": -largest, "vmax": largest}
 
 
-def draw_matrix(axes: "Axes", values: Array, title: str = "", *, sign: str = "", **options: Any) -> None:
+def draw_matrix(
+    axes: "Axes", values: Array, title: str = "", *, width: float, sign: str = "", **options: Any
+) -> None:
     """Draw values (rows, columns) with their numbers, where there are few, and `sign` to the left of them.
 
-    `options` are those of `imshow`.
+    `width` inches are what the matrix gets at least; `options` are those of `imshow`.
     """
     drawn = axes.imshow(values, interpolation="nearest", **options)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(color="0.6", linewidth=0.8)
     if max(values.shape) <= ROOM:
-        write_numbers(axes, values, drawn)
+        write_numbers(axes, values, drawn, write=alike(values), room=72 * width / values.shape[1])
         draw_grid(axes, values.shape)
     axes.set_title(title, fontsize=11)
     axes.annotate(sign, (0, 0.5), (-10, 0), "axes fraction", "offset points", ha="center", va="center", fontsize=16)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+CELL = 0.56  # inches per number
+
 
 def output_pixel(
     image: Array, kernel: Array, bias: float = 0.0, *, at: Pair = (0, 0), strides: int | Sequence[int] = 1,
@@ -41,26 +43,31 @@ def output_pixel(
     sums = products.sum(axis=(0, 1))  # one per channel
     shown = np.sort(np.argsort(-np.abs(sums), kind="stable")[:channels])
 
-    matrix = max(1.4, 0.46 * window.shape[1])
-    height_of_row = max(2.0, 0.46 * window.shape[0] + 0.5)
+    matrix = max(1.4, CELL * window.shape[1])
+    height_of_row = max(2.0, CELL * window.shape[0] + 0.5)
     figure = new_figure(2 * 2.8 + 3 * matrix + 1.8, 1.1 + height_of_row * len(shown))
     total = float(sums.sum() + bias)
     headline(figure, f"How output pixel ({row}, {column}) is computed")
     figure.supxlabel(_equation(products, sums, shown, bias, total), fontsize=12)
+
+    def side(image: Array) -> float:
+        """How wide an image is drawn, at least, in a panel of 2.4 inches and as high as a row."""
+        return min(2.4, (height_of_row - 0.4) * image.shape[1] / image.shape[0])
+
     grid = figure.add_gridspec(len(shown), 5, width_ratios=(2.4, matrix, matrix, matrix, 2.4))
     scale = colour_scale(conv.image)
     for place, c in enumerate(shown):
         pixels, taken, weights, result = (figure.add_subplot(grid[place, i]) for i in range(4))
         name = f"input, channel {c}" if len(sums) > 1 else "input"
-        draw_matrix(pixels, conv.image[..., c], name, **scale)
+        draw_matrix(pixels, conv.image[..., c], name, width=side(conv.image), **scale)
         outline(pixels, corner, window.shape[:2])
-        draw_matrix(taken, window[..., c], "window", **scale)
-        draw_matrix(weights, conv.kernel[..., c], "kernel", sign="×", **pale_scale(conv.kernel))
+        draw_matrix(taken, window[..., c], "window", width=matrix, **scale)
+        draw_matrix(weights, conv.kernel[..., c], "kernel", width=matrix, sign="×", **pale_scale(conv.kernel))
         name = f"products, sum {short(sums[c])}"
-        draw_matrix(result, products[..., c], name, sign="=", **pale_scale(products))
+        draw_matrix(result, products[..., c], name, width=matrix, sign="=", **pale_scale(products))
     output = conv.output() + bias
     right = figure.add_subplot(grid[:, 4])
-    draw_matrix(right, output, "output", **colour_scale(output))
+    draw_matrix(right, output, "output", width=side(output), **colour_scale(output))
     outline(right, at, (1, 1))
     return figure
 
