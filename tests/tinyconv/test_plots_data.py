@@ -91,6 +91,21 @@ def test_a_large_image_has_no_numbers():
     assert not plots.heat_map(np.zeros((33, 20))).axes[0].texts
 
 
+@pytest.mark.parametrize(("size", "written"), [((8, 8), True), ((16, 12), True), ((32, 32), False)])
+def test_three_channels_fit_on_a_projector_with_numbers_where_they_can_be_read(size, written):
+    figure = plots.heat_map(np.full((*size, 3), 128, np.uint8), "a photo")
+    width, height = 150 * figure.get_size_inches()
+    assert width <= 1950
+    assert height <= 1080
+    figure.draw_without_rendering()
+    for axes in figure.axes[:3]:
+        texts = axes.texts
+        assert len(texts) == (size[0] * size[1] if written else 0)
+        if texts:
+            assert texts[0].get_fontsize() >= 6
+            assert texts[0].get_window_extent().width < axes.get_window_extent().width / size[1]
+
+
 # -- class counts -----------------------------------------------------------------------------------------------------
 
 
