@@ -142,9 +142,9 @@ def test_histograms_have_a_panel_per_layer_and_kind():
     recorder = plots.LayerRecorder(data()[0][:5], every=2)
     train(recorder)
     figure = plots.layer_histograms(recorder)
-    assert len(figure.axes) == 2 * 3
+    assert len(figure.axes) == 2 * 3 + 3
     assert [axes.get_title() for axes in figure.axes[:3]] == ["activation", "| gradient |", "| update |"]
-    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["conv2d", "dense"]
+    assert [axes.get_ylabel() for axes in figure.axes[:6:3]] == ["conv2d", "dense"]
     assert [axes.get_yscale() for axes in figure.axes[:3]] == ["linear", "log", "log"]
     assert figure.axes[1].get_ylim() == figure.axes[4].get_ylim()  # gradients of all layers on one scale
     assert figure.axes[0].get_ylim() != figure.axes[3].get_ylim()
@@ -154,7 +154,7 @@ def test_histograms_have_a_panel_per_layer_and_kind():
 def test_a_column_of_colours_is_the_histogram_of_a_step():
     spread = np.linspace(0, 1, 1000)
     figure = plots.layer_histograms(recorded([spread, spread / 2, spread * 0], [[1e-3, -1e-2]] * 3, [[0.0, 0.1]] * 3))
-    activations, gradients, updates = figure.axes
+    activations, gradients, updates = figure.axes[:3]
     (mesh,) = [drawn for drawn in activations.collections if isinstance(drawn, QuadMesh)]
     shares = mesh.get_array()
     assert shares.shape == (40, 3)
@@ -172,6 +172,18 @@ def test_a_column_of_colours_is_the_histogram_of_a_step():
     assert not gradients.texts
 
 
+def test_the_line_and_the_colours_are_explained():
+    spread = np.linspace(0, 1, 1000)
+    figure = plots.layer_histograms(recorded([spread, spread / 2, spread * 0], [[1e-3, -1e-2]] * 3, [[0.0, 0.1]] * 3))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["median; of gradients and updates without zeros"]
+    bars = figure.axes[3:]
+    assert [bar.get_xlabel() for bar in bars] == ["share of the values"] * 3
+    assert [bar.get_xlim() for bar in bars] == [(0, 1), (0, 0.5), (0, 0.5)]
+    assert bars[0].get_xticklabels()[-1].get_text() == "100 %"
+    assert [tick.get_text() for tick in bars[1].get_xticklabels()] == ["0 %", "3.1 %", "12 %", "28 %", "50 %"]
+
+
 def test_a_recorder_that_saw_nothing_is_refused():
     with pytest.raises(DataError, match="no training step"):
         plots.layer_histograms(plots.LayerRecorder(data()[0]))
@@ -180,7 +192,7 @@ def test_a_recorder_that_saw_nothing_is_refused():
 def test_layers_without_any_gradient_are_drawn():
     dead = [np.zeros(5)] * 3
     figure = plots.layer_histograms(recorded(dead, dead, dead))
-    assert [axes.texts[0].get_text() for axes in figure.axes] == ["100 % are 0 at the end"] * 3
+    assert [axes.texts[0].get_text() for axes in figure.axes[:3]] == ["100 % are 0 at the end"] * 3
 
 
 # -- measuring --------------------------------------------------------------------------------------------------------

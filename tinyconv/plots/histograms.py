@@ -11,6 +11,7 @@ from .recorder import LayerRecorder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
@@ -24,26 +25,42 @@ def layer_histograms(recorder: LayerRecorder) -> "Figure":
 
     In each panel time runs to the right, a column of colours is the histogram of one step (bright where many numbers
     lie), the line is the median.  Zeros have no logarithm: they are left out there, and their share is in the corner.
-    Gradients of all layers have one scale, and so have updates: vanishing ones are seen.  Raises DataError without a
-    record.
+    Gradients of all layers have one scale, and so have updates: vanishing ones are seen.  The panels below each other
+    have one scale of colours.  Raises DataError without a record.
     """
+    from matplotlib.colors import PowerNorm
+    from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
+
     if not recorder.steps:
         raise DataError("There is nothing to draw: the recorder has seen no training step.")
     names = list(recorder.records["activations"])
-    figure = new_figure(12.0, 0.9 + 1.75 * len(names))
+    figure = new_figure(12.0, 1.5 + 1.75 * len(names))
     headline(figure, f"Each layer from step {recorder.steps[0]:,} to {recorder.steps[-1]:,} of training")
     grid = figure.subplots(len(names), len(COLUMNS), squeeze=False, sharex=True)
     for column, (kind, title) in enumerate(COLUMNS):
         records = {name: recorder.records[kind][name] for name in names}
         logarithmic = kind != "activations"
         common = _limits([values for kept in records.values() for values in kept], logarithmic)
+        drawn = []
         for axes, (name, kept) in zip(grid[:, column], records.items(), strict=True):
             limits = common if logarithmic else _limits(kept, logarithmic)
-            _draw(axes, recorder.steps, kept, limits, logarithmic)
+            drawn.append(_draw(axes, recorder.steps, kept, limits, logarithmic))
             if column == 0:
                 axes.set_ylabel(name, fontweight="bold")
         grid[0, column].set_title(title)
         grid[-1, column].set_xlabel("training step")
+        largest = max(mesh.get_clim()[1] for mesh in drawn) or 1.0
+        norm = PowerNorm(0.5, vmin=0, vmax=largest)
+        for mesh in drawn:
+            mesh.set_norm(norm)
+        bar = figure.colorbar(drawn[0], ax=list(grid[:, column]), location="bottom", aspect=30, shrink=0.8, pad=0.02)
+        ticks = [largest * quarter**2 for quarter in (0, 0.25, 0.5, 0.75, 1)]  # equally far from each other
+        bar.set_ticks(ticks, labels=[f"{float(f'{100 * tick:.2g}'):g} %" for tick in ticks])
+        bar.set_label("share of the values")
+    name = "median; of gradients and updates without zeros"
+    line = Line2D([], [], color=VERMILLION, linewidth=1.4, path_effects=[withStroke(linewidth=2.6, foreground="0.8")])
+    figure.legend([line], [name], loc="upper right", frameon=False, fontsize=10)
     return figure
 
 
@@ -62,10 +79,8 @@ def _limits(samples: list[Array], logarithmic: bool) -> tuple[float, float]:
 
 def _draw(
     axes: "Axes", steps: list[int], samples: list[Array], limits: tuple[float, float], logarithmic: bool
-) -> None:
-    """One panel: a histogram per step as a column of colours, and the median as a line."""
-    from matplotlib.colors import PowerNorm
-
+) -> "QuadMesh":
+    """One panel: a histogram per step as a column of colours, which is returned, and the median as a line."""
     edges = np.geomspace(*limits, BINS + 1) if logarithmic else np.linspace(*limits, BINS + 1)
     shares, medians = np.zeros((BINS, len(steps))), np.full(len(steps), np.nan)
     for step, values in enumerate(samples):
@@ -73,9 +88,7 @@ def _draw(
         if seen.size:
             shares[:, step] = np.histogram(seen, edges)[0] / values.size
             medians[step] = np.median(seen)
-    axes.pcolormesh(
-        _boundaries(steps), edges, shares, cmap=SEQUENTIAL, norm=PowerNorm(0.5, vmin=0), rasterized=True
-    )
+    mesh = axes.pcolormesh(_boundaries(steps), edges, shares, cmap=SEQUENTIAL, rasterized=True)
     axes.plot(steps, medians, color="white", linewidth=2.6)
     axes.plot(steps, medians, color=VERMILLION, linewidth=1.4)
     axes.set(yscale="log" if logarithmic else "linear", ylim=limits)
@@ -86,6 +99,7 @@ def _draw(
             *corner[:2], f"{100 * zeros:.0f} % are 0 at the end", ha=corner[2], va=corner[3], transform=axes.transAxes,
             fontsize=9, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
         )
+    return mesh
 
 
 def _boundaries(steps: list[int]) -> Array:
