@@ -117,6 +117,10 @@ def test_a_large_photo_is_shrunk(drawn):
         (("-k", "1 1 1 1 nan 1 1 1 1"), "'nan' is none"),
         (("-k", "1 1 1 1 1e999 1 1 1 1"), "'1e999' is none"),
         (("-k", "1 1 1 1 1/0 1 1 1 1"), "'1/0' is none"),
+        (("-k", "1 1 1 1 -1e300 1 1 1 1"), "at most 1,000,000, but got '-1e300'"),
+        (("-k", "1 1 1 1 1000001 1 1 1 1"), "at most 1,000,000, but got '1000001'"),
+        (("--stride", "1,641"), "--stride is at most the size of the photo, here 427 rows and 640 columns"),
+        (("--padding", "100000"), "--padding is at most the size of the photo, here 427 rows and 640 columns"),
         (("-k", "1 2 3"), "type 9 or 25 numbers, row by row; got 3"),
         (("-k", ""), "got 0"),
         (("--stride", "fast"), "--stride takes one whole number or two"),
@@ -144,3 +148,22 @@ def test_a_huge_photo_is_a_sentence(monkeypatch):
     a_photo()
     monkeypatch.setattr(images, "MAX_PIXELS", 53)
     assert "photo.png has 9×6 pixels; at most 53 are read" in refuse("photo.png")
+
+
+@pytest.mark.parametrize(("size", "found"), [((60, 40), "60×40"), ((60, 90), "more than 4,000")])
+def test_pillow_says_nothing_about_huge_photos(monkeypatch, size, found):
+    """Beyond its limit it warns, which would be an error here, and beyond twice its limit it raises."""
+    from tinyconv.datasets import images
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    monkeypatch.setattr(images, "MAX_PIXELS", 2000)
+    Image.new("RGB", size).save("photo.png")
+    sentence = refuse("photo.png")
+    assert f"photo.png has {found} pixels; at most 2,000 are read." in sentence
+    assert "bomb" not in sentence
+
+
+def test_the_largest_numbers_stride_and_padding_are_taken(drawn):
+    a_photo()
+    succeed("photo.png", "-k", "1e6 " * 9, "--stride", "6,9", "--padding", "6,9")
+    assert photos(drawn[0])["your kernel"].shape == (3, 3)

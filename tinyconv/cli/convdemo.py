@@ -39,12 +39,27 @@ def convdemo(
 
     kernels = [numbers.kernel(text) for text in kernel or ()]
     strides, pads = numbers.pair(stride, "--stride"), numbers.padding(padding)
-    draw = _in_colour if colour else _in_grey
-    figure = draw(_photo(image), kernels, strides, pads)
+    draw, photo = _in_colour if colour else _in_grey, _photo(image)
+    _check_size("--stride", strides, photo)
+    if not isinstance(pads, str):
+        _check_size("--padding", pads, photo)
+    figure = draw(photo, kernels, strides, pads)
     plots.save(figure, output)
     typer.echo(f"saved {output}")
     if not kernels and not colour:
         typer.echo(NEXT)
+
+
+def _check_size(option: str, pixels: "Pair", photo: "Array") -> None:
+    """Raise ArgumentError for more pixels than the photo has, of which the picture would be nothing but padding."""
+    from tinyconv.errors import ArgumentError
+
+    height, width = photo.shape[:2]
+    if pixels[0] > height or pixels[1] > width:
+        raise ArgumentError(
+            f"{option} is at most the size of the photo, here {height} rows and {width} columns, "
+            f"but got {pixels[0]} and {pixels[1]}."
+        )
 
 
 def _photo(path: Path | None) -> "Array":

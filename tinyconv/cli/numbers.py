@@ -2,14 +2,16 @@
 
 import re
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tinyconv.errors import ArgumentError
-from tinyconv.kernels.geometry import PaddingLike, Pair
+from tinyconv.kernels.geometry import Pair
 
 Array = np.ndarray[Any, Any]
+
+LARGEST = 1_000_000  # of a kernel's numbers: far beyond what shows anything, and no sum overflows
 
 
 def pair(text: str, option: str) -> Pair:
@@ -24,7 +26,7 @@ def pair(text: str, option: str) -> Pair:
     return int(parts[0]), int(parts[-1])
 
 
-def padding(text: str) -> PaddingLike:
+def padding(text: str) -> Literal["same", "valid"] | Pair:
     """What --padding takes: same, valid, or pixels."""
     if text in ("same", "valid"):
         return "same" if text == "same" else "valid"
@@ -55,6 +57,8 @@ def _number(word: str) -> float:
         number = float(over) / float(under) if slash else float(over)
     except (ValueError, ZeroDivisionError):
         number = float("nan")
+    if isfinite(number) and abs(number) > LARGEST:
+        raise ArgumentError(f"The numbers of a kernel are at most {LARGEST:,}, but got {word!r}.")
     if not isfinite(number):
         raise ArgumentError(f'A kernel is made of numbers, as in "0 -1 0  -1 5 -1  0 -1 0", but {word!r} is none.')
     return number

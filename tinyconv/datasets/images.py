@@ -1,7 +1,9 @@
 """One picture file as an array: of any common format, transparent, with a palette, of 16 bits, turned, or damaged."""
 
+import warnings
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, Literal, get_args
 
 import numpy as np
@@ -16,6 +18,7 @@ ColorMode = Literal["rgb", "grayscale"]
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm"})
 MAX_PIXELS = 89_478_485  # Pillow's limit too: an image of 256 MiB
 
+_OPENING = Lock()  # what is done about warnings is done for all threads
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
 
@@ -40,12 +43,15 @@ def read(
         raise ArgumentError(f'color_mode must be "rgb" or "grayscale", but got {color_mode!r}.')
     name = str(source) if name is None else name
     try:
-        with Image.open(source if hasattr(source, "read") else Path(source), formats=_FORMATS) as image:
+        with _open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{name} has {image.width}×{image.height} pixels; at most {MAX_PIXELS:,} are read.")
             flat = _flatten(ImageOps.exif_transpose(image), color_mode)
     except DataError:
         raise
+    except Image.DecompressionBombError as problem:  # of more than twice as many, and Pillow does not tell the size
+        more = f"{name} has more than {2 * MAX_PIXELS:,} pixels"
+        raise DataError(f"{more}; at most {MAX_PIXELS:,} are read.") from problem
     except Exception as problem:  # damaged files make Pillow's decoders raise almost anything
         raise DataError(f"{name} cannot be read as a picture: {str(problem).rstrip('.')}.") from problem
     if image_size is not None:
@@ -71,6 +77,13 @@ def check_size(image_size: Any) -> tuple[int, int]:
         return pair(image_size, "image_size")
     except (TypeError, ValueError) as problem:
         raise ArgumentError(f"image_size must be (height, width) in pixels, but got {image_size!r}.") from problem
+
+
+def _open(source: str | PathLike[str] | IO[bytes]) -> Image.Image:
+    """Read the head of a picture file, without Pillow's warning about large ones."""
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(source if hasattr(source, "read") else Path(source), formats=_FORMATS)
 
 
 def _flatten(image: Image.Image, color_mode: ColorMode) -> Image.Image:
