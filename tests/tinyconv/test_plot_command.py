@@ -137,7 +137,7 @@ def test_histograms_train_for_some_steps_and_keep_only_the_picture(model_file, d
     before = model_file.read_bytes()
     succeed("histograms", model_file, "--data", "digits", "--steps", 4, "-b", 8)
     assert drawn[0].get_suptitle() == "Each layer from step 1 to 4 of training"
-    assert [axes.get_ylabel() for axes in drawn[0].axes[::3]] == ["conv2d", "conv2d_1", "dense"]
+    assert [axes.get_ylabel() for axes in drawn[0].axes[:9:3]] == ["conv2d", "conv2d_1", "dense"]
     assert model_file.read_bytes() == before
 
 
@@ -187,6 +187,28 @@ def test_saliency_and_gradcam_take_a_class_and_a_layer(model_file, drawn):
 def test_an_untrained_network_of_the_zoo_can_be_looked_into(drawn):
     succeed("maps", "feature_map_net", "--data", "digits")
     assert drawn[0].get_suptitle().startswith("What feature_map_net sees")
+
+
+@pytest.mark.parametrize("kind", ["filters", "maps", "layers", "saliency", "gradcam", "pixel", "confusion", "mistakes"])
+def test_a_picture_says_that_its_network_is_untrained(model_file, drawn, kind):
+    data = [] if kind == "filters" else ["--data", "digits"]
+    succeed(kind, "feature_map_net", *data)
+    succeed(kind, model_file, *data)
+    untrained, saved = (figure.get_suptitle() for figure in drawn)
+    assert untrained.endswith(", untrained")
+    assert "untrained" not in saved
+
+
+def test_by_default_the_pixel_is_where_the_sum_before_the_bias_is_largest(model_file, drawn):
+    from tinyconv.models import load_model
+
+    succeed("pixel", model_file, "-d", "digits", "-f", 1, "-i", 3)
+    layer = load_model(model_file).layers[0]
+    sums = layer.forward_logits(X_TEST[3:4, ..., None].astype(np.float32) / 255)[0, ..., 1] - layer.bias.numpy()[1]
+    at = np.unravel_index(np.abs(sums).argmax(), sums.shape)
+    assert f"({at[0]}, {at[1]})" in drawn[0].get_suptitle()
+    products = next(axes for axes in drawn[0].axes if axes.get_title().startswith("products"))
+    assert np.asarray(products.images[0].get_array()).any()
 
 
 def test_the_image_may_be_a_drawing_of_a_digit(model_file, drawn):

@@ -59,7 +59,7 @@ def image(
     image: OneImage = "0",
     output: Output = Path("image.png"),
 ) -> None:
-    """One image as a heat map with its numbers."""
+    """One image as a heat map, with its numbers where there is room for them."""
     from tinyconv import plots
     from tinyconv.cli.sources import load_data
     from tinyconv.datasets import images
@@ -127,8 +127,8 @@ def confusion(model: OfModel = None, data: OtherData = None, output: Output = Pa
     """Which classes are taken for which, on the test images."""
     from tinyconv import plots
 
-    dataset, probabilities = _predictions(model, data)
-    _save(plots.confusion_matrix(dataset.y_test, probabilities, dataset.class_names), output)
+    known, dataset, probabilities = _predictions(model, data)
+    _save(plots.confusion_matrix(dataset.y_test, probabilities, dataset.class_names), output, known)
 
 
 @app.command()
@@ -141,10 +141,9 @@ def mistakes(
     """The test images that are taken for another class, those first that the network is most sure of."""
     from tinyconv import plots
 
-    dataset, probabilities = _predictions(model, data)
-    _save(
-        plots.wrong_predictions(dataset.x_test, dataset.y_test, probabilities, dataset.class_names, count), output
-    )
+    known, dataset, probabilities = _predictions(model, data)
+    wrong = plots.wrong_predictions(dataset.x_test, dataset.y_test, probabilities, dataset.class_names, count)
+    _save(wrong, output, known)
 
 
 # -- inside a network -------------------------------------------------------------------------------------------------
@@ -156,7 +155,7 @@ def filters(model: OfModel = None, layer: OfLayer = None, output: Output = Path(
     from tinyconv import plots
 
     known = _known(model)
-    _save(plots.filters(_convolution(known, layer)), output)
+    _save(plots.filters(_convolution(known, layer)), output, known)
 
 
 @app.command()
@@ -167,7 +166,7 @@ def maps(
     from tinyconv import plots
 
     known = _known(model)
-    _save(plots.feature_maps(known.model, _image(known, image, data)), output)
+    _save(plots.feature_maps(known.model, _image(known, image, data)), output, known)
 
 
 @app.command()
@@ -178,7 +177,7 @@ def layers(
     from tinyconv import plots
 
     known = _known(model)
-    _save(plots.all_layers(known.model, _image(known, image, data), known.class_names), output)
+    _save(plots.all_layers(known.model, _image(known, image, data), known.class_names), output, known)
 
 
 @app.command()
@@ -190,7 +189,7 @@ def saliency(
     from tinyconv import plots
 
     known = _known(model)
-    _save(plots.saliency(known.model, _image(known, image, data), target, known.class_names), output)
+    _save(plots.saliency(known.model, _image(known, image, data), target, known.class_names), output, known)
 
 
 @app.command()
@@ -203,7 +202,8 @@ def gradcam(
 
     known = _known(model)
     chosen = None if layer is None else _convolution(known, layer)
-    _save(plots.grad_cam(known.model, _image(known, image, data), target, known.class_names, layer=chosen), output)
+    figure = plots.grad_cam(known.model, _image(known, image, data), target, known.class_names, layer=chosen)
+    _save(figure, output, known)
 
 
 @app.command()
@@ -231,7 +231,7 @@ def pixel(
     image: OneImage = "0",
     layer: OfLayer = None,
     filter: Annotated[int, typer.Option("--filter", "-f", min=0, help="Which filter of the layer.")] = 0,
-    at: Annotated[str, typer.Option(help="Row and column of the output pixel; its middle by default.")] = "",
+    at: Annotated[str, typer.Option(help="Row and column of the output pixel; the largest sum's by default.")] = "",
     data: OtherData = None,
     output: Output = Path("pixel.png"),
 ) -> None:
@@ -239,25 +239,23 @@ def pixel(
     from tinyconv import plots
     from tinyconv.cli import numbers
     from tinyconv.errors import ArgumentError
+    from tinyconv.plots.convolve import Convolution
     from tinyconv.plots.forward_pass import ForwardPass
 
     known = _known(model)
     conv = _convolution(known, layer)
-    height, width, outputs = conv.output_shape
+    outputs = conv.output_shape[-1]
     if filter >= outputs:
         raise ArgumentError(f"{conv.name} has the filters 0 … {outputs - 1}, but got {filter}.")
-    place = numbers.pair(at, "--at") if at else (height // 2, width // 2)
     seen = ForwardPass(known.model, _image(known, image, data))
     before = known.model.layers.index(conv) - 1
     x = seen.image if before < 0 else seen.outputs[before][1]
     bias = 0.0 if conv.bias is None else float(conv.bias.numpy()[filter])
-    _save(
-        plots.output_pixel(
-            x, conv.kernel.numpy()[..., filter], bias, at=place, strides=conv.strides,
-            padding=conv.resolve_padding(conv.input_shape),
-        ),
-        output,
-    )
+    kernel, padding = conv.kernel.numpy()[..., filter], conv.resolve_padding(conv.input_shape)
+    place = numbers.pair(at, "--at") if at else Convolution(
+        x, kernel, strides=conv.strides, padding=padding
+    ).strongest()
+    _save(plots.output_pixel(x, kernel, bias, at=place, strides=conv.strides, padding=padding), output, known)
 
 
 @app.command()
@@ -290,10 +288,13 @@ def im2col(
 # -- what the pictures need -------------------------------------------------------------------------------------------
 
 
-def _save(figure: "Figure", output: Path) -> None:
-    """Write the picture and say where."""
+def _save(figure: "Figure", output: Path, model: "Trained | None" = None) -> None:
+    """Write the picture, which says so if it shows what a model sees that has learnt nothing, and say where."""
     from tinyconv import plots
+    from tinyconv.plots.figure import headline
 
+    if model is not None and not model.trained:
+        headline(figure, f"{figure.get_suptitle() or model.model.name}, untrained")
     plots.save(figure, output)
     typer.echo(f"saved {output}")
 
@@ -305,17 +306,18 @@ def _known(name: str | None, backend: str | None = "numpy") -> "Trained":
 
     if name in zoo.names() and not Path(str(name)).exists():
         entry = zoo.entry(str(name))
-        return Trained(zoo.build(entry.name, backend=backend), Path(entry.name), {"data": entry.dataset})
+        model = zoo.build(entry.name, backend=backend)
+        return Trained(model, Path(entry.name), {"data": entry.dataset}, trained=False)
     return find_trained(name, backend=backend)
 
 
 def _predictions(model: str | None, data: str | None) -> Any:
-    """The data and the model's probabilities for its test images."""
+    """The model, the data and the model's probabilities for its test images."""
     from tinyconv.cli.sources import scaled
 
     known = _known(model, backend=None)
     dataset = known.load_data(data)
-    return dataset, known.model.predict(scaled(dataset.x_test))
+    return known, dataset, known.model.predict(scaled(dataset.x_test))
 
 
 def _image(known: "Trained", image: str, data: str | None) -> "Array":

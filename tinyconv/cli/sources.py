@@ -25,11 +25,12 @@ DIGITS = ("digits", "mnist")  # the data of networks that read handwritten digit
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, where it came from, and its run's config; {} for a model that was saved outside of a run."""
+    """A model, where it came from, its run's config, {} for one saved outside of a run, and whether it has learnt."""
 
     model: Sequential
     path: Path
     config: Mapping[str, Any]
+    trained: bool = True
 
     @property
     def image_shape(self) -> ImageShape:

@@ -44,6 +44,11 @@ class Convolution:
         x, w = self.image[np.newaxis], self.kernel[..., np.newaxis]
         return np.asarray(conv2d.forward(x, w, strides=self.strides, padding=self.padding)[0, ..., 0])
 
+    def strongest(self) -> Pair:
+        """Return the output pixel (row, column) that is farthest from 0, the first of several."""
+        row, column = divmod(int(np.abs(self.output()).argmax()), self.output_size[1])
+        return row, column
+
     def window(self, at: Pair) -> tuple[Array, Pair]:
         """Return what the kernel sees for the output pixel `at` (row, column), (kh, kw, channels), padding as 0.
 
