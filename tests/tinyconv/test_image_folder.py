@@ -1,7 +1,6 @@
 """Folders of pictures, and the pictures themselves: every kind that people have, and every kind that is broken."""
 
 import struct
-import warnings
 import zlib
 from pathlib import Path
 
@@ -126,12 +125,12 @@ def png_header(width: int, height: int) -> bytes:
     [
         (9_000, r"bomb.png cannot be read as a picture: image file is truncated"),  # a large picture, but no bomb
         (9_500, r"bomb.png has 9500×9500 pixels; at most 89,478,485 are read"),
-        (60_000, r"bomb.png cannot be read .* decompression bomb"),  # Pillow's own limit
+        (60_000, r"bomb.png has more than 178,956,970 pixels"),  # Pillow's own limit
     ],
 )
 def test_decompression_bombs(tmp_path: Path, side: int, sentence: str) -> None:
     (tmp_path / "bomb.png").write_bytes(png_header(side, side))
-    with warnings.catch_warnings(action="ignore"), pytest.raises(DataError, match=sentence):  # Pillow warns as well
+    with pytest.raises(DataError, match=sentence):  # and Pillow's warning, which is an error here, is not seen
         images.read(tmp_path / "bomb.png")
 
 
