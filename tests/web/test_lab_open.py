@@ -13,6 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tinyconv.cli.app import app
+from tinyconv.cli.sources import model_file
+from tinyconv.web import network
+from tinyconv.web.bench import Bench
+from tinyconv.web.view import View
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -59,6 +63,24 @@ def test_it_opens_and_closes(opened):
     assert rest == ""  # nothing was changed, so nothing is kept; no warnings
 
 
+def test_a_run_of_the_default_network_is_opened_and_trains(opened, few_digits, tmp_path, monkeypatch, until):
+    """Its optimizer was saved with a schedule, made for the steps of that run only."""
+    monkeypatch.chdir(tmp_path)
+    trained = CliRunner().invoke(app, ["train", "--backend", "numpy", "--epochs", "1", "--limit-steps", "2"])
+    assert trained.exit_code == 0, trained.output
+    run = tmp_path / "runs" / "two_conv_cnn-digits-1"
+    for name in (run, run / "model.safetensors"):
+        opened("--model", str(name))
+    bench = Bench(model_file=model_file(run))
+    assert View(bench).messages()
+    assert bench.model.optimizer.learning_rate == network.LEARNING_RATE
+    until(lambda: bench.data is not None)
+    bench.submit(bench.train, 2, 0.001).result(60)
+    until(lambda: bench.status == "idle")
+    assert (bench.notice, bench.model.epochs_seen) == ((0, ""), 3)
+    bench.close()
+
+
 def test_two_labs_get_two_ports(opened):
     ports = {re.search(r"http://127\.0\.0\.1:(\d+)/", opened()[1])[1] for _ in range(2)}
     assert len(ports) == 2
@@ -88,6 +110,7 @@ def test_a_port_that_is_taken(trained):
         (("--host", "203.0.113.7"), "203.0.113.7 is not an address of this machine."),
         (("--backend", "abacus"), "There is no backend 'abacus' in the lab"),
         (("--model", "nothing.safetensors"), "There is no model nothing.safetensors."),
+        (("--model", "lenet5"), "lenet5 is not trained yet"),
         (("--port", "70000"), "65535"),
     ],
 )

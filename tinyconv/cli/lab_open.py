@@ -15,7 +15,8 @@ def open_lab(
     ] = None,
     backend: Annotated[str, typer.Option(help="numpy, or numba, which compiles first.")] = "numpy",
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="A saved network for 28×28 images of ten classes.")
+        Path | None,
+        typer.Option("--model", "-m", help="A run folder, or a saved network, for 28×28 images of ten classes."),
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
@@ -28,4 +29,7 @@ def open_lab(
         if (problem.name or "").partition(".")[0] in ("tinyconv", "numpy"):
             raise
         raise StateError(f'The lab page needs {problem.name}: pip install "tinyconv[lab]".') from problem
-    serve(host=host, port=port, backend=backend, model_file=model, open_browser=browser, say=typer.echo)
+    from tinyconv.cli.sources import model_file
+
+    file = None if model is None else model_file(model)
+    serve(host=host, port=port, backend=backend, model_file=file, open_browser=browser, say=typer.echo)

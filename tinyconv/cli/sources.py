@@ -81,16 +81,22 @@ def find_network(name: str) -> Sequential:
 def find_trained(name: str | None, *, backend: str | None = None) -> Trained:
     """The trained model that `name` means: a run folder or a saved model; None is the latest run below `RUNS`."""
     path = latest_run() if name is None else Path(name)
-    if name in zoo.names() and not path.exists():
-        raise ArgumentError(f"{name} is not trained yet: run `tinyconv train --model {name}` and name its run folder.")
-    if not (path / "config.json").is_file():
-        return Trained(load_model(path, backend=backend), path, {})
-    run = RunFolder(path)
-    config, finished = run.config, path / "model.safetensors"
+    file = model_file(path)
+    config = RunFolder(path).config if file != path else {}
     for key, kind in CONFIG.items():
         if not isinstance(config.get(key), kind | None):
             raise ArgumentError(f"{path / 'config.json'} is damaged: {key} is {config[key]!r}.")
-    return Trained(load_model(finished if finished.exists() else run.last, backend=backend), path, config)
+    return Trained(load_model(file, backend=backend), path, config)
+
+
+def model_file(path: Path) -> Path:
+    """The file of the trained model at `path`: of a run folder its model or, before the end, its last checkpoint."""
+    if str(path) in zoo.names() and not path.exists():
+        raise ArgumentError(f"{path} is not trained yet: run `tinyconv train --model {path}` and name its run folder.")
+    if not (path / "config.json").is_file():
+        return path
+    finished = path / "model.safetensors"
+    return finished if finished.exists() else RunFolder(path).last
 
 
 def latest_run() -> Path:

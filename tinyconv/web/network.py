@@ -15,6 +15,7 @@ from tinyconv.errors import ModelFileError
 from tinyconv.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D, ReLU, Softmax
 from tinyconv.models import Sequential, load_model
 from tinyconv.random import key
+from tinyconv.schedules import Schedule
 from tinyconv.web import handwriting
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +69,8 @@ def load(path: Path, backend: str) -> Sequential:
     model.fuse = False
     if not model.compiled or model.metrics_names != ["loss", "accuracy"]:
         compile(model)
-    model.optimizer.learning_rate = model.optimizer.current_learning_rate()  # a number, for the page to change
+    if isinstance(model.optimizer.learning_rate, Schedule):  # it was for another training; the page changes a number
+        model.optimizer.learning_rate = LEARNING_RATE
     return model
 
 
