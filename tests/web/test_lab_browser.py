@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tinyconv import layers, saving
+from tinyconv import layers, saving, zoo
 from tinyconv.benchmarks.chromium import chromium
 from tinyconv.errors import StateError
 from tinyconv.models import Sequential
@@ -27,6 +27,10 @@ SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 PATIENCE = 60_000  # milliseconds; a busy machine is no failure
 SEVEN = [[(0.22, 0.22), (0.75, 0.22), (0.45, 0.82)]]  # strokes on the pad, from (0, 0) to (1, 1)
 ONE = [[(0.5, 0.15), (0.5, 0.85)]]
+IS_ON_TOP = """element => {
+    const box = element.getBoundingClientRect();
+    return element.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +138,13 @@ def reads(page, digit):
 def pixels(page, selector):
     """What a canvas shows, as a string that differs when the picture does."""
     return page.locator(selector).evaluate("canvas => canvas.toDataURL()")
+
+
+def blank(page, side):
+    """What `pixels` are of a canvas of `side` × `side` on which nothing was painted."""
+    return page.evaluate(
+        "side => Object.assign(document.createElement('canvas'), { width: side, height: side }).toDataURL()", side
+    )
 
 
 def changes(page, selector, before):
@@ -369,6 +380,44 @@ def test_a_network_of_your_own(visit, running_lab, few_digits, tmp_path):
             page.locator(f"[data-layer='{index}']").first.click()
             expect(page.locator("#probe-title")).to_contain_text(layer.name)
             expect(page.locator("#probe")).not_to_contain_text("✗")
+        page.context.close()
+    finally:
+        lab.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_network_with_hundreds_of_maps(visit, running_lab, few_digits, tmp_path, size):
+    """A few maps of each layer are shown, the others when they are asked for; what is read stays in sight."""
+    saving.save(zoo.build("mnist_convnet", backend="numpy"), tmp_path / "wide.safetensors")
+    lab = running_lab(Bench(model_file=tmp_path / "wide.safetensors"))
+    try:
+        page = visit(size, lab)
+        width, height = SIZES[size]
+        first, others = page.locator("[data-layer='0']"), page.get_by_role("button", name="52 more maps of conv2d")
+        expect(first).to_have_count(12)
+        draw(page, SEVEN)
+        assert page.evaluate("document.documentElement.scrollHeight") <= (height if size == "laptop" else 4 * height)
+        others.click()
+        expect(first).to_have_count(64)
+        for index in (59, 3):
+            first.nth(index).click()
+            expect(page.locator("#probe-title")).to_contain_text(f"conv2d, map {index + 1},")
+            assert pixels(page, f"[data-layer='0'][data-map='{index}'] .face canvas") != blank(page, 26)
+        first.nth(59).click()
+        page.locator("[data-layer='1']").first.click()  # its window lies in a map of the layer before
+        first.nth(59).click()
+        if size == "laptop":
+            for end in (10_000, 0):  # with the maps scrolled to the last and to the first
+                page.evaluate(f"document.getElementById('network').scrollLeft = {end}")
+                bars = page.locator(".bars").bounding_box()
+                assert 0 <= bars["x"] <= bars["x"] + bars["width"] <= width
+                assert 0 <= bars["y"] <= bars["y"] + bars["height"] <= height
+                assert page.locator(".bars [data-map='7']").evaluate(IS_ON_TOP)
+        page.get_by_role("button", name="the first 12 maps of conv2d only").click()
+        expect(first).to_have_count(12)
+        expect(page.locator("#probe-title")).to_contain_text("conv2d, map 60,")  # explained, though not shown
+        page.locator("[data-layer='4']").click()  # a number of a map that is not shown
+        expect(page.locator("#probe-title")).to_contain_text("flatten")
         page.context.close()
     finally:
         lab.close()

@@ -5,7 +5,8 @@ import { byId, element, shape } from "./dom.js";
 import { narrow } from "./narrow.js";
 import { arrow, clamp, frame, pixelAt } from "./parts.js";
 
-const ROWS = 6; // maps on top of each other
+const ROWS = 6; // maps on top of each other, as in style.css
+const FEW = 2 * ROWS; // maps of a layer that are shown until the others are asked for
 const CELLS = 32; // more numbers in a row than this become a strip without labels
 
 let layers = []; // of the network message, each with its element, and its tiles: buttons with a canvas
@@ -32,19 +33,42 @@ export function build(description) {
   layers = description.layers;
   const columns = layers.map((layer, index) => {
     layer.tiles = makeTiles(layer, index);
-    const maps = element("div", { class: `maps ${layer.form}` }, ...layer.tiles);
-    maps.style.setProperty("--columns", Math.ceil(layer.tiles.length / ROWS));
+    layer.maps = element("div", { class: `maps ${layer.form}` }, ...layer.tiles);
     layer.element = element(
       "section",
       { class: `layer ${layer.form}-layer`, "aria-label": `Layer ${index + 1}: ${layer.name}` },
       element("h2", {}, title(layer)),
-      element("p", { class: "shape" }, shape(layer.output_shape)),
-      maps,
+      element("p", { class: "shape" }, shape(layer.output_shape), ...moreButton(layer, index)),
+      layer.maps,
     );
     return layer.element;
   });
   byId("network").replaceChildren(...columns);
   setFocus(layers[0].tiles[0]);
+}
+
+/** Shows all maps of a layer that has many, and a few again: usual networks have more than fit on any screen. */
+function moreButton(layer, index) {
+  const others = layer.output_shape.length === 3 ? layer.output_shape[2] - FEW : 0;
+  if (others <= 0) return [];
+  const button = element("button", { type: "button", class: "more" });
+  const say = () => {
+    button.textContent = layer.all ? "fewer" : `+ ${others} more`;
+    button.setAttribute("aria-label", layer.all ? `the first ${FEW} maps of ${layer.name} only` : `${others} more maps of ${layer.name}`);
+    button.setAttribute("aria-expanded", layer.all === true);
+  };
+  button.addEventListener("click", (event) => {
+    event.stopPropagation();
+    layer.all = !layer.all;
+    layer.tiles = makeTiles(layer, index);
+    layer.maps.replaceChildren(...layer.tiles);
+    if (!inFocus.isConnected) setFocus(layer.tiles[0]);
+    say();
+    if (picture) show(picture);
+    if (explained) mark(explained);
+  });
+  say();
+  return [button];
 }
 
 function title(layer) {
@@ -60,7 +84,7 @@ function makeTiles(layer, index) {
     layer.form = "images";
     const withKernel = layer.class === "Conv2D" && layer.input_shape[2] === 1;
     layer.kernels = [];
-    return Array.from({ length: sizes[2] }, (_, map) => {
+    return Array.from({ length: layer.all ? sizes[2] : Math.min(FEW, sizes[2]) }, (_, map) => {
       const inside = [face()];
       if (withKernel) {
         layer.kernels.push(element("canvas", { class: "kernel", title: "its kernel" }));
@@ -101,8 +125,8 @@ export function show(next) {
       else paint(canvas, array.bytes.subarray(map * height * width, (map + 1) * height * width), width, height);
     });
     if (kernels) {
-      const [filters, kh, kw] = kernels.shape;
-      for (let f = 0; f < filters; f++) paint(layer.kernels[f], kernels.bytes.subarray(f * kh * kw, (f + 1) * kh * kw), kw, kh);
+      const [, kh, kw] = kernels.shape;
+      layer.kernels.forEach((canvas, f) => paint(canvas, kernels.bytes.subarray(f * kh * kw, (f + 1) * kh * kw), kw, kh));
     }
   });
   showProbabilities(picture.probabilities, picture.of === "gradients" ? picture.target : null);
@@ -137,7 +161,7 @@ export function mark(next) {
   const { layer: index, place } = explained;
   const layer = layers[index];
   const tile = layer.form === "strip" ? layer.tiles[0] : layer.tiles[place.at(-1)];
-  tile.classList.add("asked");
+  tile?.classList.add("asked");
   if (layer.form === "images") put(tile, frame([place[0], place[0]], [place[1], place[1]], layer.output_shape, "one"));
   if (layer.form === "strip") put(tile, inStrip(layer, place[0]));
   for (const [source, box] of sources(layers[index - 1], layer)) put(source, box);
@@ -163,8 +187,9 @@ function inStrip(layer, index) {
   return narrow.matches ? frame(across, along, [1, length], "one") : frame(along, across, [length, 1], "one");
 }
 
+/** A tile may be one of those that are not shown. */
 function put(tile, box) {
-  tile.querySelector(".marks").append(box);
+  tile?.querySelector(".marks").append(box);
 }
 
 function choose(event, pinned) {
