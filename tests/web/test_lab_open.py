@@ -1,5 +1,6 @@
 """`tinyconv lab open`: the address it prints, ports that are taken, and Ctrl-C."""
 
+import json
 import os
 import re
 import signal
@@ -14,13 +15,14 @@ from typer.testing import CliRunner
 
 from tinyconv.cli.app import app
 from tinyconv.cli.sources import model_file
+from tinyconv.models import load_model
 from tinyconv.web import network
 from tinyconv.web.bench import Bench
 from tinyconv.web.view import View
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
-pytest.importorskip("websockets")
+connect = pytest.importorskip("websockets.sync.client").connect
 
 
 @pytest.fixture
@@ -61,6 +63,35 @@ def test_it_opens_and_closes(opened):
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, rest
     assert rest == ""  # nothing was changed, so nothing is kept; no warnings
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_closed_terminal_does_not_lose_the_network(opened, name):
+    process, said = opened()
+    port = re.search(r":(\d+)/", said)[1]
+    with connect(f"ws://127.0.0.1:{port}/bench", open_timeout=60) as page:
+        page.send(json.dumps({"do": "edit", "layer": 0, "channel": 0, "filter": 0, "values": [[0.25] * 5] * 5}))
+        while '"edited": true' not in str(page.recv(timeout=60)):
+            pass
+        process.send_signal(getattr(signal, name))
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    kept = load_model(network.last_file()).layers[0].kernel.value
+    assert (kept[:, :, 0, 0] == 0.25).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
+def test_nohup_keeps_the_lab_open(opened):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # processes that begin now ignore it too
+    try:
+        process, said = opened()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    with urllib.request.urlopen(re.search(r"http://127\.0\.0\.1:\d+/", said)[0], timeout=60) as page:
+        assert page.status == 200
+    assert process.poll() is None
 
 
 def test_a_run_of_the_default_network_is_opened_and_trains(opened, few_digits, tmp_path, monkeypatch, until):

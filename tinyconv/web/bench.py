@@ -11,6 +11,7 @@ Everything below runs in the worker's thread, one thing at a time; other threads
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,9 @@ class Bench:
             while training.epoch < training.epochs:
                 self._switch_to_what_comes()
                 training.run_epoch(self.model)
+                if self._unsaved:  # a crash or a power cut loses one epoch at most
+                    with suppress(OSError):  # a full disk is told when the lab is closed
+                        saving.save(self.model, network.last_file())
             if self.first:
                 saving.save(self.model, network.trained_file())
                 self.source = "trained"

@@ -98,7 +98,7 @@ def trained_file() -> Path:
 
 
 def last_file() -> Path:
-    """Where the network is kept when the lab is closed after its weights were changed."""
+    """Where the network is kept after each epoch, and when the lab is closed after its weights were changed."""
     return cache_folder() / "lab" / "last.safetensors"
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import signal
 import socket
 import sys
 import webbrowser
@@ -56,6 +57,7 @@ def serve(
         say("Ctrl-C closes it.")
         if open_browser and _has_browser():
             webbrowser.open(address)
+        _close_with_the_terminal()
         server = uvicorn.Server(uvicorn.Config(lab.app, **SETTINGS))
         with suppress(KeyboardInterrupt):  # the way to close the lab
             server.run(sockets=[listener])
@@ -78,6 +80,13 @@ def listen(host: str, port: int | None) -> socket.socket:
         if isinstance(problem, socket.gaierror) or problem.errno == errno.EADDRNOTAVAIL:
             raise ArgumentError(f"{host} is not an address of this machine.") from problem
         raise ArgumentError(f"Cannot listen on port {port or PORT} of {host}: {problem.strerror}.") from problem
+
+
+def _close_with_the_terminal() -> None:
+    """Let a closed terminal end the lab as SIGTERM does, with the network kept; not where nohup has it ignored."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:
+        signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _bound(host: str, port: int) -> socket.socket:
