@@ -115,6 +115,8 @@ class Page:
         while time.monotonic() < end:
             message = unpack(self.socket.recv(timeout=end - time.monotonic()))
             self.seen[message["kind"]] = message
+            if message["kind"] == "picture":
+                self.say(do="seen")
             if message["kind"] == kind and condition(message):
                 return message
         raise AssertionError(f"no such {kind} in {seconds} s; the last of each kind: {self.seen}")

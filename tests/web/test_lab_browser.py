@@ -32,6 +32,20 @@ IS_ON_TOP = """element => {
     return element.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
 }"""
 
+WATCH = """ids => {
+    const moved = (last, next) => !last || Math.hypot(last[0] - next[0], last[1] - next[1]) > 0.5;
+    window.places = ids.map((id) => [id, []]);
+    const look = () => {
+        for (const [id, places] of window.places) {
+            const box = document.getElementById(id).getBoundingClientRect();
+            const place = [box.x, box.y + scrollY];
+            if (moved(places.at(-1), place)) places.push(place);
+        }
+        requestAnimationFrame(look);
+    };
+    look();
+}"""  # notes where elements are on the page, frame by frame
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -457,6 +471,21 @@ def test_the_browser_goes_away_in_the_middle_of_a_training(visit, learnt, until)
     expect(again.locator("#loss-now")).to_contain_text("train")
     again.click("#end")
     expect(again.locator("#train")).to_have_text("Train")
+
+
+def test_buttons_stay_in_their_place_while_it_learns(page, learnt):
+    """A finger that goes down on a button must come up on it, whatever the lab has told the page in between."""
+    page.locator("#forget").scroll_into_view_if_needed()
+    expect(page.locator("#train")).to_have_text("Train")
+    page.evaluate(WATCH, ["train", "end", "forget", "rate", "loss", "mistakes"])
+    epochs = learnt.bench.model.epochs_seen
+    page.click("#train")
+    wait_for(page, lambda: learnt.bench.model.epochs_seen > epochs, "no epoch has ended")
+    page.click("#train")
+    expect(page.locator("#train")).to_have_text("Go on")
+    page.click("#end")
+    expect(page.locator("#train")).to_have_text("Train")
+    assert page.evaluate("() => [...window.places].filter(([, places]) => places.length > 1)") == []
 
 
 def test_the_connection_comes_back(browser, running_lab, few_digits, trained, until):

@@ -73,7 +73,7 @@ def test_a_closed_terminal_does_not_lose_the_network(opened, name):
     with connect(f"ws://127.0.0.1:{port}/bench", open_timeout=60) as page:
         page.send(json.dumps({"do": "edit", "layer": 0, "channel": 0, "filter": 0, "values": [[0.25] * 5] * 5}))
         while '"edited": true' not in str(page.recv(timeout=60)):
-            pass
+            page.send('{"do": "seen"}')
         process.send_signal(getattr(signal, name))
         rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, rest

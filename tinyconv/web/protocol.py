@@ -2,6 +2,7 @@
 
     {"do": "show", "backwards": false, "target": null}      outputs, or gradients for a digit that it should be
     {"do": "ask", "layer": 0, "place": [3, 5, 2]}           explain one number
+    {"do": "seen"}                                          the last picture is on the screen: send the next one
     {"do": "example"}                                       send a real digit
     {"do": "edit", "layer": 0, "channel": 0, "filter": 2, "values": [[…], …]}
     {"do": "restore"}   {"do": "forget"}   {"do": "backend", "name": "numba"}
@@ -105,6 +106,7 @@ def _backend(bench: Bench, view: View, words: Words) -> None:
 
 _ACTIONS: dict[str, Callable[[Bench, View, Words], Reply | None]] = {
     "show": _show,
+    "seen": lambda bench, view, words: view.seen(),
     "ask": _ask,
     "example": _example,
     "edit": _edit,

@@ -1,7 +1,7 @@
 """The lab's server: one static page, and a WebSocket between each page and the bench.
 
-A page is answered with the latest state of things, never with a queue of them: while a picture is being computed or
-sent, newer drawings replace each other, and the next picture is of the last one.
+A page is answered with the latest state of things, never with a queue of them: while a picture is being computed, sent
+or painted, newer drawings replace each other, and the next picture is of the last one.
 """
 
 import asyncio

@@ -73,6 +73,7 @@ function receive(data) {
     sendLatest();
   }
   tell(kind, content);
+  requestAnimationFrame(() => send({ do: "seen" })); // no more news until these are painted
 }
 
 /** A JSON header and arrays of signed bytes; see tinyconv/web/look.py. */
