@@ -208,6 +208,23 @@ def test_closing_in_the_middle_of_a_training_keeps_the_network(few_digits, train
     assert again.close() is None
 
 
+def test_each_epoch_is_kept_for_a_crash(bench, until):
+    assert not network.last_file().exists()
+    do(bench, bench.train, 1000, 0.001)
+    until(lambda: bench.model.epochs_seen > 1)
+    kept = saving.load_model(network.last_file())
+    assert kept.epochs_seen >= 1
+    assert differ(kept.get_weights(), saving.load_model(network.trained_file()).get_weights())
+
+
+def test_a_learning_rate_that_changes_nothing_is_refused(bench):
+    do(bench, bench.set_learning_rate, 1e-6)
+    for rate in (0.0, 9e-7, 1e-320, 1.1):
+        with pytest.raises(ArgumentError, match="learning rate must be a number of at least 1e-06"):
+            do(bench, bench.set_learning_rate, rate)
+    assert bench.model.optimizer.learning_rate == 1e-6
+
+
 @pytest.mark.parametrize(
     ("layers", "reason"),
     [

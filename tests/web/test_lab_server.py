@@ -2,11 +2,13 @@
 
 import json
 import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from tinyconv.models import load_model
+from tinyconv.web import view
 from tinyconv.web.server import PAGE
 
 websockets = pytest.importorskip("websockets")
@@ -55,6 +57,28 @@ def test_the_latest_drawing_wins(lab):
             answered.append(page.wait_for("picture")["serial"])
         assert answered == sorted(answered)
         assert len(answered) < 300
+
+
+def test_a_page_that_paints_slowly_gets_no_queue_of_news(lab, monkeypatch, until):
+    """While a picture is not painted yet, a training sends nothing more; a page that never says so is not forgotten."""
+    monkeypatch.setattr(view, "PATIENCE", 60.0)
+    with lab.connect() as page:
+        page.wait_for("picture")
+        page.say(do="train", epochs=1000, learning_rate=0.001)
+        page.wait_for("state", lambda state: state["status"] == "running")
+        while not isinstance(page.socket.recv(timeout=20), bytes):
+            pass  # up to a picture, which is not answered
+        steps = lab.bench.model.optimizer.iterations
+        until(lambda: lab.bench.model.optimizer.iterations > steps + 50)
+        with suppress(TimeoutError):
+            for _ in range(10):
+                assert not isinstance(page.socket.recv(timeout=0.5), bytes)
+        page.say(do="seen")
+        page.wait_for("picture")
+        monkeypatch.setattr(view, "PATIENCE", 0.1)
+        for _ in range(3):
+            while not isinstance(page.socket.recv(timeout=20), bytes):
+                pass
 
 
 def test_a_number_is_explained_as_long_as_it_is_asked_for(lab):
@@ -151,6 +175,7 @@ NONSENSE = [
     ('{"do": "train", "epochs": 1, "learning_rate": "fast"}', "learning rate"),
     ('{"do": "train", "epochs": 1, "learning_rate": NaN}', "learning rate"),
     ('{"do": "learning_rate", "value": -1}', "learning rate"),
+    ('{"do": "learning_rate", "value": 1e-320}', "learning rate must be a number of at least 1e-06"),
     ('{"do": "backend", "name": "abacus"}', "abacus"),
     ('{"do": "backend", "name": ["numpy"]}', "no backend"),
     ('{"do": "pause"}', "no training"),

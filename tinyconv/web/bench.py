@@ -32,7 +32,7 @@ Array = np.ndarray[Any, Any]
 
 BACKENDS = ("numpy", "numba")
 EPOCHS = 12  # of a training that a page begins
-LARGEST_RATE = 1.0
+SMALLEST_RATE, LARGEST_RATE = 1e-6, 1.0  # below, float32 weights hardly ever change
 LARGEST_WEIGHT = 100.0  # that may be typed
 QUIET = 0.3  # seconds without an edit, after which the test is taken again
 
@@ -135,8 +135,10 @@ class Bench:
             self.training.ended = True
 
     def set_learning_rate(self, value: Any) -> None:
-        """From the next step on.  Raises ArgumentError unless it is a number above 0 and at most 1."""
-        self.model.optimizer.learning_rate = number(value, "The learning rate", above=0, maximum=LARGEST_RATE)
+        """From the next step on.  Raises ArgumentError unless it is a number from `SMALLEST_RATE` to `LARGEST_RATE`."""
+        self.model.optimizer.learning_rate = number(
+            value, "The learning rate", minimum=SMALLEST_RATE, maximum=LARGEST_RATE
+        )
 
     def _begin(self, data: Data, epochs: int) -> None:
         self._keep_these_weights()
