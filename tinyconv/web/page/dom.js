@@ -28,3 +28,8 @@ export function short(number, digits = 3) {
 export function shape(sizes) {
   return sizes.join("×");
 }
+
+/** 10⁻⁵ */
+export function powerOfTen(exponent) {
+  return `10${String(exponent).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit])}`;
+}

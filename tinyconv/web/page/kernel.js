@@ -2,9 +2,9 @@
 
 import { paint, toBytes } from "./colors.js";
 import { send } from "./connection.js";
-import { element, short } from "./dom.js";
+import { element, powerOfTen, short } from "./dom.js";
 import { complain } from "./problem.js";
-import { arrow, brief, channelOf, clamp, equation, labelled, largest, numberGrid } from "./parts.js";
+import { arrow, brief, cellExponent, channelOf, clamp, equation, labelled, largest, numberGrid } from "./parts.js";
 
 const STEP = 0.05; // that a key changes a weight by
 const RANGE = 2; // of the slider
@@ -87,8 +87,14 @@ export function kernelExplanation(first, layer) {
     explained = next;
     const { window: seen, kernel: weights, kernel_gradient: gradient } = explained;
     const shown = gradient ?? seen;
-    window.set(channelOf(shown, channel), largest(shown));
-    windowPart.firstChild.textContent = (gradient ? "the kernel’s gradient" : "the window") + (channels > 1 ? `, channel ${channel + 1}` : "");
+    const scale = largest(shown);
+    const exponent = gradient ? cellExponent(scale) : 0;
+    window.set(channelOf(shown, channel), scale, 10 ** exponent);
+    windowPart.firstChild.textContent = [
+      gradient ? "kernel’s gradient" : "the window",
+      exponent ? ` × ${powerOfTen(exponent)}` : "",
+      channels > 1 ? `, channel ${channel + 1}` : "",
+    ].join("");
     kernelPart.firstChild.textContent = `${gradient ? "" : "× "}the kernel: change it!`;
     kernel.set(values(), largest([weights, values()]));
     kernel.cells.forEach((cell, index) => {

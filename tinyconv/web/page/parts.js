@@ -54,7 +54,7 @@ export function largeMap([height, width], choose) {
   return { map, show };
 }
 
-/** height × width cells, buttons if `editable`; `set(rows, scale)` writes numbers on them, and their colours. */
+/** height × width cells, buttons if `editable`; `set(rows, scale, unit)` writes numbers / unit on them, and their colours. */
 export function numberGrid(height, width, { label, editable = false }) {
   const cells = Array.from({ length: height * width }, () =>
     editable ? element("button", { type: "button", tabindex: -1 }) : element("span"),
@@ -62,12 +62,12 @@ export function numberGrid(height, width, { label, editable = false }) {
   const grid = element("div", { class: "grid", role: editable ? "group" : "img", "aria-label": label }, ...cells);
   grid.style.setProperty("--columns", width);
   const written = Math.max(height, width) <= BIGGEST;
-  const set = (rows, scale) =>
+  const set = (rows, scale, unit = 1) =>
     rows.flat().forEach((number, index) => {
       const { background, color } = cellColors(number ?? 0, scale);
       cells[index].style.background = number === null ? "" : background; // null is padding
       cells[index].style.color = color;
-      if (written) cells[index].textContent = number === null ? "" : brief(number);
+      if (written) cells[index].textContent = number === null ? "" : brief(number / unit);
     });
   return { grid, cells, set };
 }
@@ -79,9 +79,14 @@ export function brief(number) {
   return Number(text) === 0 ? "0" : text.replace("-", "−").replace(/^(−?)0\./, "$1.");
 }
 
-/** The largest size of any number in nested arrays. */
+/** The power of ten that leaves a small cell two digits of numbers up to `size`: 0 where it has them anyway. */
+export function cellExponent(size) {
+  return size < 0.1 || size >= 100 ? Math.floor(Math.log10(size)) : 0;
+}
+
+/** The largest size of any number in nested arrays; gradients of a sure network are very small. */
 export function largest(numbers) {
-  return Math.max(1e-9, ...numbers.flat(Infinity).map((number) => Math.abs(number ?? 0)));
+  return Math.max(1e-99, ...numbers.flat(Infinity).map((number) => Math.abs(number ?? 0)));
 }
 
 /** One channel of height × width × channels. */
