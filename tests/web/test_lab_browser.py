@@ -4,9 +4,11 @@ Needs Playwright and a Chromium; at the sizes of a laptop and of a phone, and no
 """
 
 import itertools
+import json
 import re
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 
 from tinyconv import layers, saving, zoo
@@ -327,6 +329,43 @@ def test_a_digit_by_keyboard_alone(page):
     focused = page.locator(":focus")
     expect(focused).to_have_attribute("data-layer", "2")
     assert focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+
+
+def test_small_gradients_of_a_kernel_are_written_with_a_power_of_ten(laptop, learnt):
+    """Each cell times the power in the caption is the gradient that the lab has sent, to two digits."""
+    page = laptop
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sent.append(frame)))
+    page.reload()
+    expect(page.locator("#network .map").first).to_be_visible()
+    draw(page, SEVEN)
+    reads(page, 7)
+    page.locator("[data-layer='0']").first.click()
+    page.click("#backward")
+    caption = page.locator("#probe .label", has_text="kernel’s gradient")
+    expect(caption).to_contain_text("kernel’s gradient × 10⁻")
+    settled(page)
+    power = int(caption.text_content().partition("10⁻")[2].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")))
+    explained = [json.loads(frame)["explained"] for frame in sent if '"kernel_gradient"' in str(frame)][-1]
+    wanted = np.array(explained["kernel_gradient"])[:, :, 0].ravel()
+    cells = caption.locator("..").locator(".grid span").all_text_contents()
+    written = [float(cell.replace("−", "-")) * 10.0**-power for cell in cells]
+    assert 1 <= abs(wanted).max() * 10.0**power < 10
+    np.testing.assert_allclose(written, wanted, atol=0.0501 * 10.0**-power)
+    assert len(set(cells)) > 5
+
+
+def test_the_pad_in_focus_moves_nothing(laptop):
+    page = laptop
+    footer = page.locator("footer")
+    before = footer.bounding_box()
+    assert before["y"] + before["height"] <= page.viewport_size["height"]
+    page.keyboard.press("Tab")
+    page.locator("#pad").focus()
+    expect(page.locator("#pen")).to_have_css("opacity", "1")
+    assert footer.bounding_box() == before
+    pen = page.locator("#pen").evaluate("element => [element.scrollWidth, element.clientWidth]")
+    assert pen[0] <= pen[1]  # it fits on its line
 
 
 def test_everything_has_a_name_and_fits(page):
