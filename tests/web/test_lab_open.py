@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from urllib.error import HTTPError
 
 import pytest
@@ -49,6 +50,16 @@ def opened(trained, tmp_path):
         process.communicate()
 
 
+@contextmanager
+def hangup(handler):
+    """What processes that begin now do on SIGHUP, whatever the tests themselves were started to do."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def run_cli(*arguments):
     result = CliRunner().invoke(app, ["lab", "open", "--no-browser", *arguments])
     return result.exit_code, result.output
@@ -68,7 +79,8 @@ def test_it_opens_and_closes(opened):
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_closed_terminal_does_not_lose_the_network(opened, name):
-    process, said = opened()
+    with hangup(signal.SIG_DFL):
+        process, said = opened()
     port = re.search(r":(\d+)/", said)[1]
     with connect(f"ws://127.0.0.1:{port}/bench", open_timeout=60) as page:
         page.send(json.dumps({"do": "edit", "layer": 0, "channel": 0, "filter": 0, "values": [[0.25] * 5] * 5}))
@@ -83,11 +95,8 @@ def test_a_closed_terminal_does_not_lose_the_network(opened, name):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
 def test_nohup_keeps_the_lab_open(opened):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # processes that begin now ignore it too
-    try:
+    with hangup(signal.SIG_IGN):
         process, said = opened()
-    finally:
-        signal.signal(signal.SIGHUP, before)
     process.send_signal(signal.SIGHUP)
     with urllib.request.urlopen(re.search(r"http://127\.0\.0\.1:\d+/", said)[0], timeout=60) as page:
         assert page.status == 200
