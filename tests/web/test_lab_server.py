@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinyconv.models import load_model
-from tinyconv.web import view
+from tinyconv.web import server
 from tinyconv.web.server import PAGE
 
 websockets = pytest.importorskip("websockets")
@@ -61,13 +61,14 @@ def test_the_latest_drawing_wins(lab):
 
 def test_a_page_that_paints_slowly_gets_no_queue_of_news(lab, monkeypatch, until):
     """While a picture is not painted yet, a training sends nothing more; a page that never says so is not forgotten."""
-    monkeypatch.setattr(view, "PATIENCE", 60.0)
+    monkeypatch.setattr(server, "PATIENCE", 60.0)
     with lab.connect() as page:
         page.wait_for("picture")
         page.say(do="train", epochs=1000, learning_rate=0.001)
         page.wait_for("state", lambda state: state["status"] == "running")
-        while not isinstance(page.socket.recv(timeout=20), bytes):
-            pass  # up to a picture, which is not answered
+        for _ in range(server.AHEAD):
+            while not isinstance(page.socket.recv(timeout=20), bytes):
+                pass  # up to a picture, which is not answered
         steps = lab.bench.model.optimizer.iterations
         until(lambda: lab.bench.model.optimizer.iterations > steps + 50)
         with suppress(TimeoutError):
@@ -75,7 +76,7 @@ def test_a_page_that_paints_slowly_gets_no_queue_of_news(lab, monkeypatch, until
                 assert not isinstance(page.socket.recv(timeout=0.5), bytes)
         page.say(do="seen")
         page.wait_for("picture")
-        monkeypatch.setattr(view, "PATIENCE", 0.1)
+        monkeypatch.setattr(server, "PATIENCE", 0.1)
         for _ in range(3):
             while not isinstance(page.socket.recv(timeout=20), bytes):
                 pass

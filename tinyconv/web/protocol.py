@@ -2,7 +2,7 @@
 
     {"do": "show", "backwards": false, "target": null}      outputs, or gradients for a digit that it should be
     {"do": "ask", "layer": 0, "place": [3, 5, 2]}           explain one number
-    {"do": "seen"}                                          the last picture is on the screen: send the next one
+    {"do": "seen"}                                          one more picture is on the screen (see `server`)
     {"do": "example"}                                       send a real digit
     {"do": "edit", "layer": 0, "channel": 0, "filter": 2, "values": [[…], …]}
     {"do": "restore"}   {"do": "forget"}   {"do": "backend", "name": "numba"}
@@ -44,11 +44,8 @@ def take_drawing(view: View, message: bytes) -> None:
     view.drawing = (ink / np.float32(255), int.from_bytes(message[:4], "little"))
 
 
-def do(bench: Bench, view: View, message: str) -> Reply | None:
-    """Do what the page asks, in the worker's thread; returns what to answer, if there is anything.
-
-    Raises a TinyconvError, with a sentence for the page, for a message that makes no sense or asks for what cannot be.
-    """
+def understand(message: str) -> Words:
+    """The object that a page has sent; raises DataError, with a sentence for the page, for one that makes no sense."""
     if len(message) > LARGEST:
         raise DataError(f"A message may have {LARGEST} characters, but this one has {len(message)}.")
     try:
@@ -57,6 +54,14 @@ def do(bench: Bench, view: View, message: str) -> Reply | None:
         raise DataError("That message is not JSON.") from problem
     if not isinstance(words, dict) or not isinstance(words.get("do"), str):
         raise DataError('A message is a JSON object that says what to do, such as {"do": "pause"}.')
+    return words
+
+
+def do(bench: Bench, view: View, words: Words) -> Reply | None:
+    """Do what the page asks, in the worker's thread; returns what to answer, if there is anything.
+
+    Raises a TinyconvError, with a sentence for the page, for what nobody knows or what cannot be.
+    """
     action = _ACTIONS.get(words["do"])
     if action is None:
         raise DataError(f"Nobody here can do {words['do'][:40]!r}. {suggestion(words['do'][:40], _ACTIONS)}")
@@ -106,7 +111,6 @@ def _backend(bench: Bench, view: View, words: Words) -> None:
 
 _ACTIONS: dict[str, Callable[[Bench, View, Words], Reply | None]] = {
     "show": _show,
-    "seen": lambda bench, view, words: view.seen(),
     "ask": _ask,
     "example": _example,
     "edit": _edit,

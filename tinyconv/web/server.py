@@ -31,6 +31,8 @@ from tinyconv.web.view import View
 
 PAGE = Path(__file__).parent / "page"
 LARGEST_SENTENCE = 400
+AHEAD = 2  # pictures under way to a page: while it paints one, the next is computed
+PATIENCE = 2.0  # seconds; a page that is hidden paints nothing, and does not say so
 
 
 class Lab:
@@ -90,10 +92,15 @@ class Lab:
 
 
 class Connection:
-    """One page: reads what it says, and writes what it should know whenever `wake` is set."""
+    """One page: reads what it says, and writes what it should know whenever `wake` is set.
+
+    A training makes more news than a slow phone can show.  Sent all the same, they would queue up in front of it, and
+    it would show, and answer its visitor, half a minute late.  So a page says when it has painted a picture.
+    """
 
     def __init__(self, bench: Bench, socket: WebSocket) -> None:
         self.wake = asyncio.Event()
+        self._seen, self._ahead = asyncio.Event(), 0
         self._bench, self._socket, self._view = bench, socket, View(bench)
 
     async def talk(self) -> None:
@@ -116,10 +123,14 @@ class Connection:
                 await self._say(str(problem))
 
     async def _understand(self, message: Message) -> None:
-        drawing, words = message.get("bytes"), message.get("text")
-        if drawing is not None:
-            protocol.take_drawing(self._view, drawing)
-        elif words is not None:
+        if message.get("bytes") is not None:
+            protocol.take_drawing(self._view, message["bytes"])
+        elif message.get("text") is not None:
+            words = protocol.understand(message["text"])
+            if words["do"] == "seen":  # here and now: in the worker's thread it would have to wait for a step
+                self._ahead = max(0, self._ahead - 1)
+                self._seen.set()
+                return
             reply = await asyncio.wrap_future(self._bench.submit(protocol.do, self._bench, self._view, words))
             if reply is not None:
                 await self._send(json.dumps(reply))
@@ -130,10 +141,22 @@ class Connection:
             while True:
                 await self.wake.wait()
                 self.wake.clear()
+                await self._let_it_paint()
                 for message in await self._news():
                     await self._send(message)
+                    self._ahead += isinstance(message, bytes)
         except (WebSocketDisconnect, RuntimeError):  # the page has gone; `_read` notices too
             return
+
+    async def _let_it_paint(self) -> None:
+        """Wait while the page has not painted what it was sent, but not for ever."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self._ahead >= AHEAD:
+                    self._seen.clear()
+                    await self._seen.wait()
+        except TimeoutError:
+            self._ahead = 0
 
     async def _news(self) -> list[str | bytes]:
         try:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,6 @@ from tinyconv.web.look import Look
 
 Array = np.ndarray[Any, Any]
 Message = str | bytes  # JSON, or a picture (see `look`)
-
-PATIENCE = 2.0  # seconds; a page that is hidden does not say what it has seen
 
 
 class View:
@@ -42,16 +39,9 @@ class View:
         self._look: Look | None = None
         self._curves: Any = None
         self._points = 0
-        self._unseen_since: float | None = None
 
     def messages(self) -> list[Message]:
-        """All that this page has not been told yet; nothing while the last picture is not on its screen.
-
-        A training makes more news than a slow phone can show.  Sent all the same, they would queue up in front of it,
-        and it would show, and answer its visitor, half a minute late.
-        """
-        if self._unseen_since is not None and time.monotonic() - self._unseen_since < PATIENCE:
-            return []
+        """All that this page has not been told yet."""
         messages: list[Message] = []
         self._add(messages, "network", _describe(self.bench.model))
         self._add(messages, "state", _state(self.bench))
@@ -65,14 +55,9 @@ class View:
             self._look = look.backward(model, image, target) if backwards else look.forward(model, image)
             self._looked_at = looks_at
             messages.append(look.picture(model, self._look, serial))
-            self._unseen_since = time.monotonic()
         if asked is not None:
             self._add(messages, "probe", _explain(model, self._look, *asked))
         return messages
-
-    def seen(self) -> None:
-        """The last picture is on the page's screen."""
-        self._unseen_since = None
 
     def ask(self, layer: int, place: tuple[int, ...]) -> None:
         """Explain, from now on, the number at `place` of a layer's output.  Raises ArgumentError when there is none."""
