@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyconv.kernels.workspace import Workspace
+from tinyconv.utils import readable
 
 Array = Any  # a NumPy array, or a CuPy array on a GPU
 Shape = tuple[int, ...]
@@ -133,8 +134,6 @@ class Gpu(CudaOnHost):
 
     def memory(self) -> str:
         """How much memory is used, for people, and what CuPy's pool keeps for later."""
-        from tinyconv.summary import readable
-
         pool = self._cupy.get_default_memory_pool()
         free, total = self._cupy.cuda.runtime.memGetInfo()
         return (

@@ -103,7 +103,7 @@ def threads() -> list[Finding]:
 def memory() -> list[Finding]:
     """How much of it im2col takes; `tinyconv train` tells what a model needed in all."""
     from tinyconv.kernels.workspace import CAP_BYTES
-    from tinyconv.summary import readable
+    from tinyconv.utils import readable
 
     value = f"at most {readable(CAP_BYTES)} for copies of pixels: larger batches are worked through in pieces"
     return [Finding("memory", "im2col", value)]

@@ -32,7 +32,7 @@ from tinyconv.layers.base import Array, Layer, Shape
 from tinyconv.layers.conv2d import Conv2D
 from tinyconv.layers.pooling import MaxPooling2D
 from tinyconv.losses import Loss
-from tinyconv.summary import readable
+from tinyconv.utils import readable
 
 
 class ConvReluMaxPool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from tinyconv.layers.base import Layer, with_batch
+from tinyconv.utils import readable
 
 WIDTHS = (34, 26, 12)  # of the columns, at least
 
@@ -26,10 +27,3 @@ def summary_lines(name: str, layers: Sequence[Layer]) -> Iterator[str]:
         arrays = [parameter.value for parameter in parameters if parameter.trainable in kinds]
         yield f"{label} params: {sum(a.size for a in arrays):,} ({readable(sum(a.nbytes for a in arrays))})"
     yield "_" * (sum(widths) + 1)
-
-
-def readable(count: int) -> str:
-    """A number of bytes for people: 0 B, 2.65 MiB."""
-    if count < 1024:
-        return f"{count} B"
-    return f"{count / 1024:.2f} KiB" if count < 1024**2 else f"{count / 1024**2:.2f} MiB"

@@ -86,6 +86,13 @@ def set_threads(count: int) -> None:
     threads.set_threads(count)
 
 
+def readable(count: int) -> str:
+    """A number of bytes for people: 0 B, 2.65 MiB."""
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.2f} KiB" if count < 1024**2 else f"{count / 1024**2:.2f} MiB"
+
+
 def _excerpt(values: Array) -> str:
     """The first few values, for an error message."""
     return f"{values.ravel()[:5].tolist()}{' …' if values.size > 5 else ''} ({values.dtype})"

@@ -22,7 +22,7 @@ from tinyconv.layers import (
 )
 from tinyconv.models import Sequential
 from tinyconv.plan import ConvReluMaxPool
-from tinyconv.summary import readable
+from tinyconv.utils import readable
 
 SHAPE = (9, 11, 2)
 
