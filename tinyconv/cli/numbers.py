@@ -57,8 +57,8 @@ def _number(word: str) -> float:
         number = float(over) / float(under) if slash else float(over)
     except (ValueError, ZeroDivisionError):
         number = float("nan")
-    if isfinite(number) and abs(number) > LARGEST:
-        raise ArgumentError(f"The numbers of a kernel are at most {LARGEST:,}, but got {word!r}.")
     if not isfinite(number):
         raise ArgumentError(f'A kernel is made of numbers, as in "0 -1 0  -1 5 -1  0 -1 0", but {word!r} is none.')
+    if abs(number) > LARGEST:
+        raise ArgumentError(f"The numbers of a kernel are at most {LARGEST:,}, but got {word!r}.")
     return number

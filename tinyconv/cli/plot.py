@@ -239,7 +239,6 @@ def pixel(
     from tinyconv import plots
     from tinyconv.cli import numbers
     from tinyconv.errors import ArgumentError
-    from tinyconv.plots.convolve import Convolution
     from tinyconv.plots.forward_pass import ForwardPass
 
     known = _known(model)
@@ -251,11 +250,11 @@ def pixel(
     before = known.model.layers.index(conv) - 1
     x = seen.image if before < 0 else seen.outputs[before][1]
     bias = 0.0 if conv.bias is None else float(conv.bias.numpy()[filter])
-    kernel, padding = conv.kernel.numpy()[..., filter], conv.resolve_padding(conv.input_shape)
-    place = numbers.pair(at, "--at") if at else Convolution(
-        x, kernel, strides=conv.strides, padding=padding
-    ).strongest()
-    _save(plots.output_pixel(x, kernel, bias, at=place, strides=conv.strides, padding=padding), output, known)
+    figure = plots.output_pixel(
+        x, conv.kernel.numpy()[..., filter], bias, at=numbers.pair(at, "--at") if at else None, strides=conv.strides,
+        padding=conv.resolve_padding(conv.input_shape),
+    )
+    _save(figure, output, known)
 
 
 @app.command()

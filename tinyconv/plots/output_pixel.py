@@ -23,18 +23,20 @@ CELL = 0.56  # inches per number
 
 
 def output_pixel(
-    image: Array, kernel: Array, bias: float = 0.0, *, at: Pair = (0, 0), strides: int | Sequence[int] = 1,
+    image: Array, kernel: Array, bias: float = 0.0, *, at: Pair | None = (0, 0), strides: int | Sequence[int] = 1,
     padding: PaddingLike = "valid", channels: int = 3,
 ) -> "Figure":
     """The window under the kernel, the kernel, their products, and the sum, for the output pixel `at` (row, column).
 
     One row per input channel: image, window, kernel, products; on the right, the whole output; below, the sum.  Of more
     than `channels` input channels those with the largest sums are drawn, and the others are added up in the last line.
+    Where `at` is None it is the pixel whose sum, without the bias, is farthest from 0.
 
     image: (height, width[, channels]); kernel: (kh, kw[, channels]), of one filter; padding and strides as for Conv2D.
     Raises ShapeError when they do not fit, and ArgumentError when there is no output pixel `at`.
     """
     conv = Convolution(image, kernel, strides=strides, padding=padding)
+    at = conv.strongest() if at is None else at
     (row, column), (height, width) = at, conv.output_size
     if not (0 <= row < height and 0 <= column < width):
         raise ArgumentError(f"The output has {height} × {width} pixels, so there is none at {row}, {column}.")
