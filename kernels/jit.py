@@ -33,9 +33,9 @@ def cache_folder() -> Path:
 def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a kernel: compiled on first call for each combination of dtypes, then kept on disk.
 
-    `parallel` turns `numba.prange` loops into threads (see `threads`; Python calls such a function, no other kernel);
-    `inline` is for small helpers, which compile into their caller (always: a call inside of a loop would keep it from
-    being vectorised) and need no cache of their own.
+    `parallel` turns `numba.prange` loops into threads (see `threads`).  `inline` is for small helpers, which compile
+    into their caller (always: a call inside of a loop would keep it from being vectorised) and need no cache of their
+    own; all other kernels are called by Python, by no other kernel, and return nothing.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +48,6 @@ def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[.
                 jit_cache.keep(compiled, function)
         finally:
             config.CACHE_DIR = before
-        return guarded(compiled) if parallel else compiled
+        return compiled if inline else guarded(compiled)
 
     return decorate

@@ -50,24 +50,16 @@ def whole_vectors(b: Array, workspace: Workspace, name: str) -> Array:
     """b (rows, columns) itself if its rows are of whole vectors, else a copy with zeros at their ends."""
     if padded_columns(b.shape[1], b.dtype) == b.shape[1]:
         return np.ascontiguousarray(b)
-    wide = _wide(b.shape, b.dtype, workspace, name)
-    wide[:, : b.shape[1]] = b
+    wide = workspace.array(name, (len(b), padded_columns(b.shape[1], b.dtype)), b.dtype)
+    _fill_up(np.ascontiguousarray(b), wide)
     return wide
 
 
 def transposed(a: Array, workspace: Workspace, name: str) -> Array:
     """aᵀ, its rows of whole vectors as `whole_vectors` makes them."""
     rows, columns = a.shape
-    wide = _wide((columns, rows), a.dtype, workspace, name)
-    _transpose(np.ascontiguousarray(a), wide[:, :rows])
-    return wide
-
-
-def _wide(shape: tuple[int, int], dtype: Any, workspace: Workspace, name: str) -> Array:
-    """An array to fill, its rows of whole vectors with zeros at their ends."""
-    rows, columns = shape
-    wide = workspace.array(name, (rows, padded_columns(columns, dtype)), dtype)
-    wide[:, columns:] = 0
+    wide = workspace.array(name, (columns, padded_columns(rows, a.dtype)), a.dtype)
+    _transpose(np.ascontiguousarray(a), wide)
     return wide
 
 
@@ -117,8 +109,24 @@ def _depth_blocks(depth: int, a_k: int) -> Array:
 
 
 @jit()
-def _transpose(a, out):
-    transpose(a, out)
+def _fill_up(b, wide):
+    rows, columns = b.shape
+    for row in range(rows):
+        source, target = b[row], wide[row]
+        for k in range(columns):
+            target[k] = source[k]
+        for k in range(columns, len(target)):
+            target[k] = 0
+
+
+@jit()
+def _transpose(a, wide):
+    rows = len(a)
+    transpose(a, wide[:, :rows])
+    for row in range(len(wide)):
+        rest = wide[row, rows:]
+        for k in range(len(rest)):
+            rest[k] = 0
 
 
 @jit(inline=True)

@@ -4,8 +4,8 @@
     maximum()           the most there can be; scratch memory has a row for each
 
 Parallel loops run on the threads of a *layer* below Numba: tbb, omp (OpenMP) or workqueue, the first one that the
-machine has unless NUMBA_THREADING_LAYER says which.  Every call of a compiled kernel with parallel loops goes through
-`guarded`, for these reasons.
+machine has unless NUMBA_THREADING_LAYER says which.  Every call of a compiled kernel goes through `guarded`, for these
+reasons, and to be put on a tape where one is being written (see `tape`).
 
 *Python threads.*  Two of them may train two models at the same time.  tbb and omp serve both at once, and the threads
 of one model compute while those of the other wait.  workqueue would abort the process, so there the calls take turns.
@@ -32,6 +32,8 @@ from typing import Any
 
 import numba
 from numba.np.ufunc.parallel import NUM_THREADS  # what is launched, whatever becomes of numba.config after its import
+
+from . import tape
 
 SPINS = 2000  # `pause` instructions: 40 to 100 µs on most processors
 
@@ -105,10 +107,12 @@ def wait_setting() -> str:
 
 
 def guarded(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    """`compiled`, a Numba function with parallel loops, as one that any Python thread may call at any time."""
+    """`compiled`, a Numba function, as one that any Python thread may call at any time, and that a tape can keep."""
 
     @wraps(compiled, updated=())
     def call(*arguments: Any) -> Any:
+        if tape.takes(call, *arguments):
+            return None
         if _own.state != _shared.state:
             _admit()
         if not _shared.takes_turns:

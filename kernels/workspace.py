@@ -20,6 +20,7 @@ class Workspace:
 
     def __init__(self, cap: int = CAP_BYTES) -> None:
         self.cap = cap
+        self.version = 0  # another number means that names have got other memory
         self._memory: dict[tuple[str, np.dtype[Any]], Array] = {}
         self._views: dict[tuple[str, tuple[int, ...], np.dtype[Any]], Array] = {}
 
@@ -36,6 +37,7 @@ class Workspace:
         memory = self._memory.get((name, dtype))
         if memory is None or memory.size < size:
             memory = self._memory[name, dtype] = self._allocate(size, dtype)
+            self.version += 1
             for stale in [key for key in self._views if key[0] == name and key[2] == dtype]:
                 del self._views[stale]
         return memory[:size].reshape(shape)
@@ -54,6 +56,7 @@ class Workspace:
         """Forget all memory: it is free again when nobody else keeps it."""
         self._memory.clear()
         self._views.clear()
+        self.version += 1
 
     def pieces(self, items: int, bytes_per_item: int) -> int:
         """How many of `items` fit the cap at once, at least one."""

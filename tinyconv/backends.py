@@ -101,7 +101,7 @@ def _get(name: str, precision: str) -> Backend:
         if problem is not None:
             raise BackendError(problem)
         return Backend(name, devices.Gpu(), precision)
-    return Backend(name)
+    return Backend(name, devices.Compiled() if name == "numba" else devices.HOST)
 
 
 @cache

@@ -23,6 +23,7 @@ ALIGNMENT = 64  # bytes: a cache line
 class Device:
     """The processor and its memory."""
 
+    tapes = False  # whether a step of training can be put on a tape, see `kernels.tape`
     captures = False  # whether a step of training can be captured as a graph, see `kernels.cuda.graphs`
 
     def empty(self, shape: Shape, dtype: Any) -> Array:
@@ -73,6 +74,24 @@ class Device:
         """average ← momentum · average + (1 - momentum) · value, in place."""
         average *= momentum
         average += (1 - momentum) * value
+
+
+class Compiled(Device):
+    """The processor, with this arithmetic compiled too: all that a layer computes is then done by kernels."""
+
+    tapes = True
+
+    def affine(self, x: Array, scale: float, offset: float, out: Array) -> Array:
+        """out = x · scale + offset."""
+        from tinyconv.kernels import elementwise  # takes Numba, which NumPy users need not have loaded
+
+        return elementwise.affine(x, scale, offset, out)
+
+    def follow(self, average: Array, value: Array, momentum: float) -> None:
+        """average ← momentum · average + (1 - momentum) · value, in place."""
+        from tinyconv.kernels import elementwise
+
+        elementwise.follow(average, value, momentum)
 
 
 class CudaOnHost(Device):

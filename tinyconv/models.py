@@ -296,7 +296,8 @@ class Sequential:
 
     def test_on_batch(self, x: Any, y: Any) -> list[float]:
         """Return loss and metrics of one batch, in the order of `metrics_names`."""
-        return self._run_loss(self._batch(x), y, training=False)
+        loss, y_pred = self.plan.loss(self._batch(x), y, training=False)
+        return self._with_metrics(loss, self._penalties(), y, y_pred)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Return the predictions (n, …) of one batch."""
@@ -307,9 +308,11 @@ class Sequential:
 
         Raises DataError for labels that do not fit, ShapeError for such inputs, and StateError before `compile`.
         """
-        values = self._run_loss(self._batch(x), y, training=training)
-        self.plan.backward_loss()
-        for parameter, regularizer in self._penalties():
+        batch = self._batch(x)
+        loss, y_pred = self.plan.loss_and_gradients(batch, y, training=training, step=self._step)
+        penalties = self._penalties()
+        values = self._with_metrics(loss, penalties, y, y_pred)
+        for parameter, regularizer in penalties:
             regularizer.add_gradient(parameter.value, parameter.gradient)
         return values
 
@@ -477,13 +480,14 @@ class Sequential:
             return device.asarray(batch)
         return device.convert(batch, self.plan.input_buffer(batch.shape))
 
-    def _run_loss(self, x: Array, y: Any, *, training: bool) -> list[float]:
-        """Run forward; return the loss with the penalties, and the metrics."""
-        value, y_pred = self.plan.loss(x, y, training=training, step=self._step)
-        value += sum(regularizer.penalty(parameter.value) for parameter, regularizer in self._penalties())
+    def _with_metrics(
+        self, loss: float, penalties: list[tuple[Parameter, Regularizer]], y: Any, y_pred: Array
+    ) -> list[float]:
+        """The loss with the penalties, and the metrics."""
+        loss += sum(regularizer.penalty(parameter.value) for parameter, regularizer in penalties)
         if self.metrics:
             y_pred = self.backend.device.numpy(y_pred)
-        return [value, *(metric(y, y_pred) for metric in self.metrics)]
+        return [loss, *(metric(y, y_pred) for metric in self.metrics)]
 
     def _penalties(self) -> list[tuple[Parameter, Regularizer]]:
         """The parameters with a penalty, and what it is; those of frozen layers have none."""

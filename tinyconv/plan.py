@@ -1,15 +1,16 @@
 """The plan: how a built model runs its layers, and all the memory that this takes.
 
     plan = Plan(layers, loss, fuse=True)
-    value, y_pred = plan.loss(x, y, training=True, step=0)      # forward
-    plan.backward_loss()                                        # every parameter's gradient
+    value, y_pred = plan.loss(x, y, training=False)
+    value, y_pred = plan.loss_and_gradients(x, y, training=True, step=0)
 
 A plan that fuses
 - runs Conv2D, ReLU and MaxPooling2D in a row as one step, where the backend can;
 - computes a final softmax or sigmoid together with its cross-entropy;
 - lets an activation or a dropout write over its input where nobody reads that again;
 - leaves out the gradient of the data, and of layers before the first one with weights to train;
-- owns a `Workspace`: for a batch size that it has seen before, a step allocates no arrays.
+- owns a `Workspace`: for a batch size that it has seen before, a step allocates no arrays;
+- repeats the compiled kernels of a training step from a tape (see `kernels.tape`), where all of it is kernels.
 
 Its memory is lent to the layers while the plan runs them; whoever calls a layer at another time gets new arrays.
 
@@ -19,12 +20,16 @@ its last output to be looked at: study mode.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from tinyconv.backends import Backend
 from tinyconv.errors import ShapeError, StateError
 from tinyconv.kernels import contract, registry
 from tinyconv.kernels.contract import winner_dtype
+from tinyconv.kernels.tape import Tape
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.layers.activated import ActivatedLayer
 from tinyconv.layers.activation import Activation
@@ -101,6 +106,12 @@ class Plan:
         self._predicted: Shape | None = None  # shape of the predictions that `backward` can go back from
         self._loss = loss
         self._last = _fused_with(loss, self.layers[-1]) if fuse else None  # the loss includes its activation
+        # A step of training can then be launched, without waiting for what comes out (see `launch`), and be captured.
+        self.only_launches = self._last is not None and all(layer.only_launches for layer in self.layers)
+        self.tapes = self.only_launches and self.backend.device.tapes
+        self._tapes: dict[Any, Tape[tuple[Array, Array]]] = {}  # of training steps, by what they are made for
+        self._tapes_version = 0  # of the workspace that they work on
+        self._step = np.zeros(1, np.uint32)  # its number, where tapes read it
 
     # -- planning -----------------------------------------------------------------------------------------------------
 
@@ -177,18 +188,45 @@ class Plan:
                 self._dy = device.asarray(dy)
             return value, y_pred
 
-    def backward_loss(self) -> None:
-        """Overwrite every parameter's gradient, for the last `loss`."""
+    def loss_and_gradients(self, x: Array, y: Any, *, training: bool, step: int = 0) -> tuple[float, Array]:
+        """Do what `loss` does, and overwrite every parameter's gradient."""
+        if training and self.tapes:
+            return self._loss_and_gradients_from_tape(x, y, step)
+        value, y_pred = self.loss(x, y, training=training, step=step)
         with self._lending():
             if self._last is None:
                 self._run_back(self.steps, self._dy)
             else:
                 self._run_back(self.steps[:-1], self._last.backward_logits(self._dy))
+        return value, y_pred
 
-    @property
-    def only_launches(self) -> bool:
-        """Whether a step is made of the backend's operations only, so that `launch` can run it, and a graph take it."""
-        return self._last is not None and all(layer.only_launches for layer in self.layers)
+    def _loss_and_gradients_from_tape(self, x: Array, y: Any, step: int) -> tuple[float, Array]:
+        """The same, by the same kernels, on copies of the data in memory that stays."""
+        assert self._loss is not None
+        assert self.workspace is not None
+        targets = self._loss.targets(y, (len(x), *self.layers[-1].output_shape), self.layers[-1].dtype)
+        its_x = self.input_buffer(x.shape)
+        its_targets = self.workspace.array("targets", targets.shape, targets.dtype)
+        if its_x is not x:
+            np.copyto(its_x, x)
+        np.copyto(its_targets, targets)
+        self._step[0] = step % 2**32
+        if self._tapes_version != self.workspace.version:
+            self._tapes, self._tapes_version = {}, self.workspace.version
+        key = len(x), targets.ndim, self.constants
+        tape = self._tapes.get(key)
+        if tape is None:
+            tape = self._tapes[key] = Tape(partial(self._launch_and_predict, its_x, its_targets))
+        losses, y_pred = tape()
+        return float(np.add.reduce(losses, dtype=np.float64)) / len(losses), y_pred
+
+    def _launch_and_predict(self, x: Array, targets: Array) -> tuple[Array, Array]:
+        """`launch`, and the predictions in place of the logits."""
+        assert self._last is not None
+        losses, logits = self.launch(x, targets, self._step)
+        with self._lending():
+            out = self._last.activation_buffer(logits)
+        return losses, self._last.activation.forward(logits, out, backend=self.backend)
 
     def launch(self, x: Array, targets: Array, step: Any) -> tuple[Array, Array]:
         """Run forward and backward for training, and wait for nothing; return the losses (n,) and the logits.
@@ -206,6 +244,11 @@ class Plan:
         for layer in self.layers:
             layer.step = 0
         return losses, logits
+
+    @property
+    def constants(self) -> tuple[tuple[float, ...], ...]:
+        """The layers' numbers that a captured step would not see change."""
+        return tuple(layer.constants for layer in self.layers)
 
     def input_buffer(self, shape: Shape) -> Array:
         """Memory for data that has to be converted to the layers' dtype first."""

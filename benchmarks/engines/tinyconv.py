@@ -45,7 +45,9 @@ class Training(Steps):
         begin = perf_counter()
         for _ in range(count):
             rows = next(self._rows)
-            loss = self.model.train_on_batch(self._images.gather(rows), self._labels.gather(rows))[0]
+            plan = self.model.plan
+            room = plan.input_buffer((self.batch, *self.model.input_shape[1:])) if plan.tapes else None
+            loss = self.model.train_on_batch(self._images.gather(rows, room), self._labels.gather(rows))[0]
         return count, perf_counter() - begin, loss
 
 

@@ -5,6 +5,8 @@ result has the same bits for any number of threads.  The squares of a chunk are 
 it is still in the cache; around the mean of all, Σ (x - mean)² = Σ_chunks (squares + rows · (chunk mean - mean)²).
 """
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
@@ -34,8 +36,10 @@ def forward_inference(
     """Return y."""
     check_channels(x, gamma=gamma, beta=beta, mean=mean, variance=variance)
     y = ensure(out, x.shape, x.dtype)
-    scale = gamma / np.sqrt(variance + epsilon)
-    _normalise(_rows(x), contiguous(mean, x.dtype), contiguous(scale, x.dtype), contiguous(beta, x.dtype), _rows(y))
+    _normalise(
+        _rows(x), *(contiguous(array, x.dtype) for array in (gamma, beta, mean, variance)), x.dtype.type(epsilon),
+        _rows(y),
+    )
     return y
 
 
@@ -50,9 +54,8 @@ def backward(
     dx = ensure(dx_out, x.shape, x.dtype)
     dgamma = ensure(dgamma_out, gamma.shape, x.dtype)
     dbeta = ensure(dbeta_out, gamma.shape, x.dtype)
-    inverse = 1 / np.sqrt(variance + epsilon)
     _backward(
-        _rows(dy), _rows(x), contiguous(gamma, x.dtype), contiguous(mean, x.dtype), contiguous(inverse, x.dtype),
+        _rows(dy), _rows(x), *(contiguous(array, x.dtype) for array in (gamma, mean, variance)), x.dtype.type(epsilon),
         _rows(dx), dgamma, dbeta,
     )
     return dx, dgamma, dbeta
@@ -105,8 +108,11 @@ def _chunk_moments(x: Array, mean: Array, squares: Array) -> None:
 
 
 @jit(parallel=True)
-def _normalise(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
+def _normalise(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: Any, y: Array) -> None:
     m, channels = x.shape
+    scale = np.empty_like(gamma)
+    for ch in range(channels):
+        scale[ch] = gamma[ch] / np.sqrt(variance[ch] + epsilon)
     rows = _rows_per_chunk(channels)
     for chunk in prange((m + rows - 1) // rows):
         for row in range(chunk * rows, min(m, (chunk + 1) * rows)):
@@ -116,9 +122,13 @@ def _normalise(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> No
 
 @jit(parallel=True)
 def _backward(
-    dy: Array, x: Array, gamma: Array, mean: Array, inverse: Array, dx: Array, dgamma: Array, dbeta: Array
+    dy: Array, x: Array, gamma: Array, mean: Array, variance: Array, epsilon: Any, dx: Array, dgamma: Array,
+    dbeta: Array,
 ) -> None:
     m, channels = x.shape
+    inverse, one = np.empty_like(gamma), gamma.dtype.type(1)
+    for ch in range(channels):
+        inverse[ch] = one / np.sqrt(variance[ch] + epsilon)
     rows = _rows_per_chunk(channels)
     chunks = (m + rows - 1) // rows
     sums, products = np.empty((chunks, channels)), np.empty((chunks, channels))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .launcher import recording
+from ..tape import recording
 
 
 def capture(run: Callable[[], None], like: Any, keep: Any = None) -> Callable[[], None]:

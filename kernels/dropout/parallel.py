@@ -36,9 +36,9 @@ def backward(dy: Array, rate: float, key: PhiloxKey, *, out: Array | None = None
 
 @jit(parallel=True)
 def _forward(
-    x: Array, smallest: np.uint32, scale: Any, seed: np.uint64, stream: np.uint64, step: np.uint64, out: Array
+    x: Array, smallest: np.uint32, scale: Any, seed: np.uint64, stream: np.uint64, steps: Array, out: Array
 ) -> None:
-    zero = x.dtype.type(0)
+    zero, step = x.dtype.type(0), np.uint64(steps[0])
     for piece in numba.prange((x.size + PIECE - 1) // PIECE):
         words = np.empty(WORDS, np.uint32)
         for start in range(piece * PIECE, min((piece + 1) * PIECE, x.size), WORDS):

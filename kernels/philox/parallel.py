@@ -31,9 +31,9 @@ def bits(key: PhiloxKey, size: int, *, offset: int = 0, out: Array | None = None
     return out
 
 
-def words_of(key: PhiloxKey) -> tuple[np.uint64, np.uint64, np.uint64]:
-    """The key as typed numbers for compiled code: (seed, stream, step)."""
-    return np.uint64(key.seed), np.uint64(key.stream), np.uint64(key.step)
+def words_of(key: PhiloxKey) -> tuple[np.uint64, np.uint64, Array]:
+    """The key for compiled code: seed, stream, and the step as an array of one uint32: the key's own, if it has one."""
+    return np.uint64(key.seed), np.uint64(key.stream), np.atleast_1d(np.asarray(key.step, np.uint32))
 
 
 @jit(inline=True)
@@ -49,9 +49,9 @@ def four_words(block: np.uint64, seed: np.uint64, stream: np.uint64, step: np.ui
 
 
 @jit(parallel=True)
-def _bits(seed: np.uint64, stream: np.uint64, step: np.uint64, offset: int, out: Array) -> None:
+def _bits(seed: np.uint64, stream: np.uint64, steps: Array, offset: int, out: Array) -> None:
     """Fill `out`: whole blocks in parallel, then the words of a cut block at either end."""
-    size = out.size
+    size, step = out.size, np.uint64(steps[0])
     head = min(-offset % 4, size)  # words before the first whole block
     first = (offset + head) // 4  # that block
     blocks = (size - head) // 4

@@ -261,6 +261,22 @@ def test_a_rate_that_callbacks_change_reaches_the_graph() -> None:
         assert_array_equal(mine, theirs)
 
 
+class LessDropout(callbacks.Callback):
+    """Changes the first rate of dropout after each epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: callbacks.Logs) -> None:
+        dropout = next(layer for layer in self.model.layers if isinstance(layer, Dropout))
+        dropout.rate = 0.1 * epoch
+
+
+def test_a_dropout_that_callbacks_change_reaches_the_graph() -> None:
+    x, y = data(40)
+    a = fit(build(course_net()), x, y, callbacks=LessDropout(), epochs=3)
+    b = fit(build(course_net(), "numba"), x, y, callbacks=LessDropout(), epochs=3)
+    assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+    assert fit(build(course_net()), x, y, epochs=3)["loss"] != a["loss"]
+
+
 def test_a_diverging_training_goes_back_to_the_epochs_start() -> None:
     x, y = data(40)
     model = build(course_net(), optimizer=optimizers.SGD(0.01))

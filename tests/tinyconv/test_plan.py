@@ -7,6 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import losses
+from tinyconv.devices import Compiled
+from tinyconv.errors import DataError, DivergedError
 from tinyconv.layers import (
     Activation,
     BatchNormalization,
@@ -233,6 +235,108 @@ def test_study_mode_keeps_every_output():
     assert model.layers[0].output is None
 
 
+# -- tapes ------------------------------------------------------------------------------------------------------------
+
+
+def trained(monkeypatch, make, loss, *, tapes, dtype="float32", one_hot=False):
+    """Losses, metrics, gradients and weights of steps with several batch sizes, and whether they came from tapes."""
+    monkeypatch.setattr(Compiled, "tapes", tapes)
+    model = build(make(), backend="numba", loss=loss, dtype=dtype)
+    model.compile("adam", loss, metrics=["accuracy", "mae"] if one_hot else ["accuracy"])
+    rng = np.random.default_rng(3)
+    seen = []
+    for step, n in enumerate((6, 6, 6, 3, 6, 3, 3, 6, 9, 9, 6, 9, 6, 6)):
+        x = rng.normal(size=(n, *SHAPE)).astype(dtype)
+        y = rng.integers(0, 3, n)
+        seen.append(model.train_on_batch(x, np.eye(3)[y] if one_hot else y))
+        seen.append(model.test_on_batch(x, np.eye(3)[y] if one_hot else y))  # takes the same memory
+        seen.append([parameter.gradient.copy() for parameter in model.weights])
+        if step == 5:
+            model.set_weights([weight * 0.9 for weight in model.get_weights()])
+    return seen, model.get_weights(), any(tape.repeats for tape in model.plan._tapes.values())
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_step_from_a_tape_has_the_same_bits(name, dtype, one_hot, monkeypatch):
+    if one_hot and MODELS[name][1] == "sparse_categorical_crossentropy":
+        pytest.skip("this loss takes numbers")
+    repeated = trained(monkeypatch, *MODELS[name], tapes=True, dtype=dtype, one_hot=one_hot)
+    run = trained(monkeypatch, *MODELS[name], tapes=False, dtype=dtype, one_hot=one_hot)
+    for one, other in zip(repeated[0] + repeated[1], run[0] + run[1], strict=True):
+        for number, same in zip(one, other, strict=True):
+            assert_array_equal(number, same)
+    assert repeated[2] == (name != "logits")  # a tape is for a softmax or sigmoid with its loss
+    assert not run[2]
+
+
+def test_a_tape_notices_what_someone_changes():
+    """A rate, a momentum, frozen layers, a larger batch, another loss: the next step follows."""
+    results = []
+    for tapes in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Compiled, "tapes", tapes)
+            model = build(MODELS["normalised"][0](), backend="numba", dtype="float32")
+            rescaling, normalisation, dropout = model.layers[0], model.layers[2], model.layers[5]
+
+            def freeze(model=model):
+                model.layers[1].trainable = False
+
+            changes = {
+                3: lambda layer=dropout: setattr(layer, "rate", 0.6),
+                6: lambda layer=normalisation: setattr(layer, "momentum", 0.5),
+                9: lambda layer=rescaling: setattr(layer, "scale", 2.0),
+                12: freeze,
+                15: lambda model=model: model.compile("sgd", losses.CategoricalCrossentropy(label_smoothing=0.3)),
+            }
+            values = []
+            for step in range(18):
+                changes.get(step, lambda: None)()
+                n = 4 if step < 8 else 8
+                values.append(model.train_on_batch(images(8)[:n] + step, np.arange(n) % 3)[0])
+            results.append((values, model.get_weights()))
+    assert results[0][0] == results[1][0]
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        assert_array_equal(one, other)
+
+
+def test_a_layer_that_computes_in_numpy_is_not_put_on_a_tape():
+    class Noisy(Dropout):
+        calls = 0
+
+        def forward(self, x, training=False):
+            self.calls += 1
+            return super().forward(x, training) + 1
+
+    class Renamed(Dense):
+        """Changes no arithmetic."""
+
+    assert not Noisy(0.5).only_launches
+    assert Renamed(3).only_launches
+    noisy = Noisy(0.5)
+    model = build([Flatten(), noisy, Renamed(3, activation="softmax")], backend="numba")
+    for _ in range(5):
+        model.train_on_batch(images(dtype="float64"), np.arange(6) % 3)
+    assert noisy.calls == 5
+    assert not model.plan.tapes
+
+
+def test_labels_are_checked_before_a_step_from_a_tape():
+    model = build(conv_net(), backend="numba")
+    x, y = images(dtype="float64"), np.arange(6) % 3
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    weights = model.get_weights()
+    with pytest.raises(DataError, match="label 2 is 7"):
+        model.train_on_batch(x, [0, 1, 7, 0, 1, 2])
+    with pytest.raises(DivergedError, match="changed"):
+        model.train_on_batch(np.full_like(x, np.nan), y)
+    for one, other in zip(weights, model.get_weights(), strict=True):
+        assert_array_equal(one, other)
+    assert np.isfinite(model.train_on_batch(x, y)[0])
+
+
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
@@ -264,7 +368,8 @@ def test_a_step_allocates_no_arrays_once_its_batch_size_is_known():
         model.train_on_batch(x[:24], y[:24])  # a last batch that is not full
         model.test_on_batch(x[:24], y[:24])
 
-    epoch()
+    for _ in range(3):  # the first time the memory is made, then the step's kernels are written down
+        epoch()
     held = model.plan.nbytes
     assert biggest_allocation(lambda: np.empty(5000, np.float32)) >= 20_000  # arrays are counted
     assert biggest_allocation(epoch) < 10_000  # views, labels and numbers; the smallest picture is 38,400 bytes

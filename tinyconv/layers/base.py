@@ -30,6 +30,8 @@ from tinyconv.regularizers import Regularizer
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
+_ARITHMETIC = frozenset({"forward", "backward", "forward_logits", "backward_logits"})
+
 
 class Parameter:
     """One weight of a layer: its value, its gradient, and whether training changes it.
@@ -77,6 +79,12 @@ class Layer:
     may_return_input: bool = False  # forward can return x itself, or a view of it
     may_overwrite_input: bool = False  # forward can write y over x where `in_place` says so
     only_launches: bool = False  # forward and backward do nothing but start operations of the backend and its device
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """A class that computes in another way than its base has to say again what only launches."""
+        super().__init_subclass__(**arguments)
+        if vars(cls).keys() & _ARITHMETIC and "only_launches" not in vars(cls):
+            cls.only_launches = False
 
     def __init__(
         self, *, name: str | None = None, input_shape: Shape | None = None, trainable: bool = True
@@ -190,6 +198,11 @@ class Layer:
         dx is None where `needs_input_gradient` is false.
         """
         raise NotImplementedError
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """Numbers that forward and backward hand to operations, and that someone may have changed since."""
+        return ()
 
     def buffer(self, name: str, shape: Shape, dtype: Any = None) -> Array:
         """Memory for a result: the plan's if a plan runs this layer, new otherwise."""

@@ -32,7 +32,6 @@ class Pooling2D(Layer):
     """
 
     input_rank = 3
-    only_launches = True
 
     def __init__(
         self, pool_size: int | Sequence[int] = (2, 2), strides: int | Sequence[int] | None = None,
@@ -82,6 +81,8 @@ class MaxPooling2D(Pooling2D):
            [13., 15.]])
     """
 
+    only_launches = True
+
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y (n, oh, ow, channels) for x (n, h, w, channels)."""
         self._x_shape = x.shape
@@ -103,6 +104,8 @@ class MaxPooling2D(Pooling2D):
 
 class AveragePooling2D(Pooling2D):
     """y = the mean of each window's real pixels.  Arguments: see `Pooling2D`."""
+
+    only_launches = True
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y (n, oh, ow, channels) for x (n, h, w, channels)."""

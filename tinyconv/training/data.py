@@ -84,10 +84,11 @@ class Gatherer:
         self._result = np.empty((rows, *source.shape[1:]), dtype)
         self._raw = self._result if source.dtype == self._result.dtype else np.empty(self._result.shape, source.dtype)
 
-    def gather(self, rows: Array) -> Array:
-        """`source[rows]` converted, as a view of the buffer: the next call overwrites it."""
-        raw, result = self._raw[: len(rows)], self._result[: len(rows)]
+    def gather(self, rows: Array, out: Array | None = None) -> Array:
+        """`source[rows]` converted, in `out`, or as a view of the buffer: the next call overwrites it."""
+        result = self._result[: len(rows)] if out is None else out
+        raw = result if self._raw is self._result else self._raw[: len(rows)]
         np.take(self._source, rows, axis=0, out=raw, mode="clip")  # the other modes make a temporary copy
-        if self._raw is not self._result:
+        if raw is not result:
             np.copyto(result, raw, casting="unsafe")
         return result

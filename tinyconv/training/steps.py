@@ -73,6 +73,7 @@ class PythonSteps:
     ) -> None:
         self._model, self._batch_size, self._augment = model, batch_size, augment
         self._images, self._labels = Gatherer(x, batch_size, model.dtype), Gatherer(y, batch_size, y.dtype)
+        self._shape = x.shape[1:]
         self._means, self._snapshot = RunningMeans(model.metrics_names), Snapshot(model)
 
     def begin(self, epoch: int, order: Array) -> None:
@@ -82,7 +83,9 @@ class PythonSteps:
     def run(self, step: int) -> None:
         model = self._model
         rows = self._order[step * self._batch_size : (step + 1) * self._batch_size]
-        x, y = self._images.gather(rows), self._labels.gather(rows)
+        plan = model.plan
+        room = plan.input_buffer((len(rows), *self._shape)) if plan.tapes else None
+        x, y = self._images.gather(rows, room), self._labels.gather(rows)
         if self._augment is not None:
             key = random.key(model.seed, "augment", model.optimizer.iterations)
             x[...] = _same_shape(self._augment(x, key), x.shape)
@@ -141,12 +144,14 @@ class GraphedSteps:
 
     def _forget(self) -> None:
         self._plan, self._optimizer = self._model.plan, self._model.optimizer
+        self._constants = self._plan.constants
         self._seen: set[int] = set()  # numbers of examples that a step has had
         self._graphs: dict[int, Callable[[], None]] = {}
 
     def begin(self, epoch: int, order: Array) -> None:
         model, now = self._model, self._now
-        if model.plan is not self._plan or model.optimizer is not self._optimizer:  # a callback has changed the model
+        same = model.plan is self._plan and model.optimizer is self._optimizer
+        if not same or model.plan.constants != self._constants:  # a callback has changed the model
             self._forget()
         self._epoch, self._done, self._size = epoch, 0, len(order)
         self._snapshot.take()
