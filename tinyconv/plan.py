@@ -107,7 +107,8 @@ class Plan:
         self._loss = loss
         self._last = _fused_with(loss, self.layers[-1]) if fuse else None  # the loss includes its activation
         # A step of training can then be launched, without waiting for what comes out (see `launch`), and be captured.
-        self.only_launches = self._last is not None and all(layer.only_launches for layer in self.layers)
+        from_logits = self._last is not None or (fuse and loss is not None and loss.from_logits)
+        self.only_launches = from_logits and all(layer.only_launches for layer in self.layers)
         self.tapes = self.only_launches and self.backend.device.tapes
         self._tapes: dict[Any, Tape[tuple[Array, Array]]] = {}  # of training steps, by what they are made for
         self._tapes_version = 0  # of the workspace that they work on
@@ -174,18 +175,13 @@ class Plan:
             raise StateError("The model has no loss yet: call compile(optimizer, loss) first.")
         self._predicted = None
         with self._lending():
-            if self._last is not None:
-                logits = self._last.forward_logits(self._run(self.steps[:-1], x, training, step))
-                value, self._dy = self._loss.on_logits(y, logits, backend=self.backend, out=self._loss_buffers(logits))
-                out = self._last.activation_buffer(logits)
-                return value, self._last.activation.forward(logits, out, backend=self.backend)
-            y_pred = self._run(self.steps, x, training, step)
-            if self._loss.from_logits:
+            y_pred = self._run_to_logits(x, training, step)
+            if self._last is not None or self._loss.from_logits:
                 value, self._dy = self._loss.on_logits(y, y_pred, backend=self.backend, out=self._loss_buffers(y_pred))
-            else:
-                device = self.backend.device
-                value, dy = self._loss(y, device.numpy(y_pred))
-                self._dy = device.asarray(dy)
+                return value, self._predictions(y_pred)
+            device = self.backend.device
+            value, dy = self._loss(y, device.numpy(y_pred))
+            self._dy = device.asarray(dy)
             return value, y_pred
 
     def loss_and_gradients(self, x: Array, y: Any, *, training: bool, step: int = 0) -> tuple[float, Array]:
@@ -194,10 +190,7 @@ class Plan:
             return self._loss_and_gradients_from_tape(x, y, step)
         value, y_pred = self.loss(x, y, training=training, step=step)
         with self._lending():
-            if self._last is None:
-                self._run_back(self.steps, self._dy)
-            else:
-                self._run_back(self.steps[:-1], self._last.backward_logits(self._dy))
+            self._run_back_from_logits(self._dy)
         return value, y_pred
 
     def _loss_and_gradients_from_tape(self, x: Array, y: Any, step: int) -> tuple[float, Array]:
@@ -222,25 +215,22 @@ class Plan:
 
     def _launch_and_predict(self, x: Array, targets: Array) -> tuple[Array, Array]:
         """`launch`, and the predictions in place of the logits."""
-        assert self._last is not None
         losses, logits = self.launch(x, targets, self._step)
         with self._lending():
-            out = self._last.activation_buffer(logits)
-        return losses, self._last.activation.forward(logits, out, backend=self.backend)
+            return losses, self._predictions(logits)
 
     def launch(self, x: Array, targets: Array, step: Any) -> tuple[Array, Array]:
         """Run forward and backward for training, and wait for nothing; return the losses (n,) and the logits.
 
         `targets` are what the loss made of the labels; they and the number of the `step` lie on the device.
         """
-        assert self._last is not None
         assert self._loss is not None
         with self._lending():
-            logits = self._last.forward_logits(self._run(self.steps[:-1], x, True, step))
+            logits = self._run_to_logits(x, True, step)
             losses, dlogits = self._loss.launch(
                 targets, logits, backend=self.backend, out=self._loss_buffers(logits)
             )
-            self._run_back(self.steps[:-1], self._last.backward_logits(dlogits))
+            self._run_back_from_logits(dlogits)
         for layer in self.layers:
             layer.step = 0
         return losses, logits
@@ -296,6 +286,25 @@ class Plan:
             if self.workspace is None and isinstance(stage, Layer):
                 stage.output = self.backend.device.numpy(x)
         return x
+
+    def _run_to_logits(self, x: Array, training: bool, step: int) -> Array:
+        """`x` through all steps, but without the activation that the loss includes."""
+        if self._last is None:
+            return self._run(self.steps, x, training, step)
+        return self._last.forward_logits(self._run(self.steps[:-1], x, training, step))
+
+    def _predictions(self, logits: Array) -> Array:
+        """What the activation, if there is one that the loss includes, makes of the logits."""
+        if self._last is None:
+            return logits
+        return self._last.activation.forward(logits, self._last.activation_buffer(logits), backend=self.backend)
+
+    def _run_back_from_logits(self, dy: Array) -> None:
+        """The gradient of what `_run_to_logits` returned, back through all steps."""
+        if self._last is None:
+            self._run_back(self.steps, dy)
+        else:
+            self._run_back(self.steps[:-1], self._last.backward_logits(dy))
 
     def _run_back(self, steps: Sequence[Step], dy: Array | None) -> Array | None:
         """`dy` back through all `steps`, until one of them says that nobody needs the gradient of its input."""

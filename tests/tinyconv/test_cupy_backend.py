@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinyconv import backends, callbacks, devices, gpu, optimizers, schedules
+from tinyconv import backends, callbacks, devices, gpu, losses, optimizers, schedules
 from tinyconv.errors import ArgumentError, DivergedError
 from tinyconv.kernels.cuda import host
 from tinyconv.layers import (
@@ -140,6 +140,20 @@ def test_graphs_change_no_number(optimizer: str) -> None:
         assert_array_equal(mine, theirs)
     assert graphed.optimizer.iterations == 15
     assert graphed.evaluate(x, y, verbose=0) == python.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("outputs", [1, CLASSES])
+def test_graphs_of_logits(outputs: int) -> None:
+    kind = losses.BinaryCrossentropy if outputs == 1 else losses.CategoricalCrossentropy
+    rows = [*course_net()[:-1], Dense(outputs)]
+    x, y = data()
+    y = y % 2 if outputs == 1 else y
+    one, other = (build(copy.deepcopy(rows), name, loss=kind(from_logits=True)) for name in ("cupy", "numpy"))
+    graphed = isinstance(steps_for(one, x, y, 16, None, [], live=False), GraphedSteps)
+    assert graphed == (outputs > 1)  # the metric's threshold is 0.5, which is for probabilities
+    a, b = fit(one, x, y), fit(other, x, y)
+    for name in a:
+        assert_allclose(a[name], b[name], rtol=1e-3, err_msg=name)
 
 
 class Watching(callbacks.Callback):

@@ -112,7 +112,7 @@ class GraphedSteps:
     def possible(model: "Sequential") -> bool:
         """Whether a step of `model` is made of launches only, and its metrics can be counted on the device."""
         penalties = any(one.regularizer for one in model.weights if one.trainable)
-        counted = all(_counts_right(metric, model.output_shape[-1]) for metric in model.metrics)
+        counted = all(_counts_right(metric, model) for metric in model.metrics)
         return model.plan.only_launches and model.optimizer.only_launches and not penalties and counted
 
     def __init__(self, model: "Sequential", x: Array, y: Array, batch_size: int, *, live: bool) -> None:
@@ -218,9 +218,11 @@ def _watches_steps(callback: Callback) -> bool:
     )
 
 
-def _counts_right(metric: metrics.Metric, outputs: int) -> bool:
-    """Whether a metric is the share of right predictions, for a model that ends in so many outputs."""
-    return metric.function is metrics.accuracy or (metric.function is metrics.binary_accuracy and outputs == 1)
+def _counts_right(metric: metrics.Metric, model: "Sequential") -> bool:
+    """Whether a metric is the share of right predictions as the device counts them: one logit is right beyond 0."""
+    if model.output_shape[-1] > 1:
+        return metric.function is metrics.accuracy
+    return metric.function in (metrics.accuracy, metrics.binary_accuracy) and not model.loss.from_logits
 
 
 def _classes(y: Array, shape: tuple[int, ...]) -> Array:
