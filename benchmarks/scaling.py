@@ -1,25 +1,33 @@
-"""`tinyconv bench scaling`: how training speed grows with threads and batch size, and falls with the size of images."""
+"""`tinyconv bench scaling`: how training speed grows with threads and batch size, and falls with the size of images.
 
-from collections.abc import Sequence
+Whole steps first, of all contestants; then the kernels of a step one by one, which tells where threads are lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from tinyconv import zoo
+from tinyconv.errors import ArgumentError
 
-from . import charts, machine
+from . import cases, charts, ladder, machine
 from .contestants import Contestant, Field
 from .measure import Measurement
 from .peers import absence_notes
+from .process import Worker
 from .race import Entry, Rounds, Say, about, race
 from .report import Report, Table
 
 NETWORK = "mnist_convnet"
 BATCH_SIZES = (1, 4, 16, 64, 256)
 IMAGE_SIZES = (28, 56, 112)
+KERNELS = ("conv_relu_maxpool", "conv2d", "dense", "dropout", "adam")  # operations that take most of a step
 SUMMARY = (
     "Images per second of whole training steps of {network}: with {threads} where threads are not what varies, "
     "batches of {batch} where the batch is not, images of {height}×{width} where the image is not. Medians of "
     "{rounds} rounds in which all took turns of about {seconds:g} s, ± half the distance from the slowest to the "
-    "fastest."
+    "fastest. Then milliseconds of single kernels on the rungs that the numba backend uses, each again and again on "
+    "the same arrays."
 )
 
 
@@ -45,6 +53,7 @@ def run(
         Sweep("Image size", "pixels in a row", "image_size", image_sizes),
     )
     measured, failed = {}, {}
+    kernels = measure_kernels(network, sweeps[0].sizes, rounds, about("Kernels", say))
     for sweep in sweeps:
         entries = {
             (contestant.name, size): _entry(contestant, network, sweep.argument, size)
@@ -74,8 +83,11 @@ def run(
                 for contestant in field.contestants
             }
             for sweep in sweeps
-        },
-        tables=[_table(field, sweep, measured[sweep.name]) for sweep in sweeps],
+        }
+        | {"kernels": {name: {str(n): one.as_json() for n, one in found.items()} for name, found in kernels.items()}},
+        tables=[
+            *(_table(field, sweep, measured[sweep.name]) for sweep in sweeps), _kernel_table(kernels, sweeps[0].sizes)
+        ],
         notes=absence_notes(
             field,
             {
@@ -89,6 +101,61 @@ def run(
             y_label=f"images per second, training {network}", caption=charts.caption(described, rounds.threads),
         ),
     )
+
+
+def measure_kernels(
+    network: str, threads: Sequence[int], rounds: Rounds, say: Say
+) -> dict[str, dict[int, Measurement]]:
+    """Seconds for a batch, by the kernel's operation, shape and function, and by the number of threads."""
+    found: dict[str, dict[int, Measurement]] = {}
+    for operation in KERNELS:
+        try:
+            cases.cases(operation, [network])
+        except ArgumentError:  # the network has no such layer
+            continue
+        with ExitStack() as stack:
+            workers = {n: stack.enter_context(Worker(threads=n)) for n in threads}
+            for worker in workers.values():
+                worker.load(ladder.ENGINE)
+                worker.create("Ladder", operation=operation, networks=[network])
+            described = workers[threads[0]].call("describe")
+            for number, case in enumerate(described["cases"]):
+                say(f"{operation} of {case['shape']}")
+                turns = _kernel_turns(workers, number, case, rounds)
+                for function in case["functions"]:
+                    found[f"{operation}, {case['shape']}, {function}"] = {
+                        n: Measurement(tuple(turns[n, function])) for n in threads
+                    }
+    return found
+
+
+def _kernel_turns(
+    workers: Mapping[int, Worker], number: int, case: Mapping[str, Any], rounds: Rounds
+) -> dict[tuple[int, str], list[float]]:
+    """Seconds for a batch of the case, round after round, by (threads, function)."""
+    shares = {
+        n: case["batch"] / worker.call("get_ready", case=number, rung=case["used"]) for n, worker in workers.items()
+    }
+    turns: dict[tuple[int, str], list[float]] = {(n, name): [] for n in workers for name in case["functions"]}
+    for round_number in range(rounds.rounds):
+        order = list(workers)
+        for n in order if round_number % 2 == 0 else reversed(order):
+            for function in case["functions"]:
+                turn = workers[n].call("turn", rung=case["used"], function=function, seconds=rounds.seconds)
+                turns[n, function].append(turn["seconds"] * shares[n])
+    return turns
+
+
+def _kernel_table(kernels: Mapping[str, Mapping[int, Measurement]], threads: Sequence[int]) -> Table:
+    """A row for each kernel: milliseconds, and how many times as quick it is with the last number of threads."""
+    rows = [
+        [
+            name, *(f"{1000 * one.median:.3g} ms ±{one.spread:.0%}" for one in found.values()),
+            f"{found[threads[0]].over(found[threads[-1]]).median:.2f}×",
+        ]
+        for name, found in kernels.items()
+    ]
+    return Table(["kernel, threads", *map(str, threads), "first ÷ last"], rows, title="Kernels")
 
 
 def _entry(contestant: Contestant, network: str, argument: str, size: int) -> Entry:

@@ -125,9 +125,22 @@ def test_scaling():
         choose(["tinyconv-numpy"], tcmalloc=False), Rounds(threads=1, rounds=1, pause=0), network="fashion_perceptron",
         batch_sizes=(2, 4), image_sizes=(6,), say=lambda line: None,
     )
+    kernels = report.results.pop("kernels")
+    assert all(seconds["1"]["median"] > 0 for seconds in kernels.values())
     assert {argument: set(found["tinyconv-numpy"]) for argument, found in report.results.items()} == {
         "threads": {"1"}, "batch_size": {"2", "4"}, "image_size": {"6"}
     }
+
+
+@pytest.mark.slow
+def test_scaling_of_kernels():
+    found = scaling.measure_kernels(
+        "fashion_perceptron", (1, 2), Rounds(threads=2, rounds=2, seconds=0, pause=0), say=lambda line: None
+    )
+    assert {name.split(",")[0] for name in found} == {"dense", "adam"}
+    for threads in found.values():
+        assert set(threads) == {1, 2}
+        assert all(seconds > 0 for one in threads.values() for seconds in one.rounds)
 
 
 def test_time_to_accuracy():
