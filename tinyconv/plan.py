@@ -197,6 +197,7 @@ class Plan:
         """The same, by the same kernels, on copies of the data in memory that stays."""
         assert self._loss is not None
         assert self.workspace is not None
+        self._predicted = None
         targets = self._loss.targets(y, (len(x), *self.layers[-1].output_shape), self.layers[-1].dtype)
         its_x = self.input_buffer(x.shape)
         its_targets = self.workspace.array("targets", targets.shape, targets.dtype)
@@ -227,9 +228,7 @@ class Plan:
         assert self._loss is not None
         with self._lending():
             logits = self._run_to_logits(x, True, step)
-            losses, dlogits = self._loss.launch(
-                targets, logits, backend=self.backend, out=self._loss_buffers(logits)
-            )
+            losses, dlogits = self._loss.launch(targets, logits, backend=self.backend, out=self._loss_buffers(logits))
             self._run_back_from_logits(dlogits)
         for layer in self.layers:
             layer.step = 0
@@ -249,6 +248,7 @@ class Plan:
 
     def release(self) -> None:
         """Give all memory back, after a batch that was too large for the device."""
+        self._tapes.clear()
         if self.workspace is not None:
             self.workspace.clear()
         self.backend.device.release()

@@ -1,6 +1,8 @@
 """The plan: what it fuses, that fusing changes no number, and that a step allocates nothing."""
 
+import gc
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import losses
 from tinyconv.devices import Compiled
-from tinyconv.errors import DataError, DivergedError
+from tinyconv.errors import DataError, DivergedError, StateError
 from tinyconv.layers import (
     Activation,
     BatchNormalization,
@@ -320,6 +322,28 @@ def test_a_layer_that_computes_in_numpy_is_not_put_on_a_tape():
         model.train_on_batch(images(dtype="float64"), np.arange(6) % 3)
     assert noisy.calls == 5
     assert not model.plan.tapes
+
+
+def test_after_a_step_from_a_tape_there_is_nothing_to_go_back_from():
+    model = build(conv_net(), backend="numba")
+    x, y = images(dtype="float64"), np.arange(6) % 3
+    for _ in range(4):
+        predictions = model.forward(x)
+        model.train_on_batch(x, y)
+        with pytest.raises(StateError, match="nothing to go back from"):
+            model.backward(np.ones_like(predictions))
+
+
+def test_memory_that_is_given_back_is_not_kept_by_tapes():
+    model = build(conv_net(), backend="numba")
+    x, y = images(dtype="float64"), np.arange(6) % 3
+    first = [model.train_on_batch(x, y)[0] for _ in range(4)]
+    memory = [weakref.ref(array) for array in model.plan.workspace.memory()]
+    model.plan.release()
+    gc.collect()
+    kept = [one for one in memory if one() is not None]
+    assert len(kept) < len(memory) / 2  # layers still have the last batch's
+    assert model.train_on_batch(x, y)[0] < first[-1]
 
 
 def test_labels_are_checked_before_a_step_from_a_tape():
