@@ -22,7 +22,7 @@ class Metric:
     def __call__(self, y_true: Any, y_pred: Array) -> float:
         """Return the metric's mean over the batch."""
         value = self.function(y_true, y_pred)
-        return value if isinstance(value, float) else float(np.mean(value))
+        return value if type(value) is float else float(np.mean(value))
 
 
 def accuracy(y_true: Any, y_pred: Array) -> float:
@@ -38,7 +38,7 @@ def accuracy(y_true: Any, y_pred: Array) -> float:
         return binary_accuracy(y_true, y_pred)
     labels = np.asarray(y_true)
     labels = labels.argmax(axis=-1) if labels.shape == y_pred.shape else labels.reshape(y_pred.shape[:-1])
-    return np.count_nonzero(y_pred.argmax(axis=-1) == labels) / labels.size
+    return int(np.count_nonzero(y_pred.argmax(axis=-1) == labels)) / labels.size
 
 
 def binary_accuracy(y_true: Any, y_pred: Array) -> float:
@@ -47,7 +47,7 @@ def binary_accuracy(y_true: Any, y_pred: Array) -> float:
     >>> binary_accuracy([1, 0], np.array([[0.7], [0.6]]))
     0.5
     """
-    return np.count_nonzero((y_pred > 0.5) == (np.asarray(y_true).reshape(y_pred.shape) > 0.5)) / y_pred.size
+    return int(np.count_nonzero((y_pred > 0.5) == (np.asarray(y_true).reshape(y_pred.shape) > 0.5))) / y_pred.size
 
 
 def mean_absolute_error(y_true: Any, y_pred: Array) -> float:
