@@ -165,7 +165,7 @@ class PhiloxKey(NamedTuple):
 
     seed: int  # 64 bits
     stream: int  # 32 bits
-    step: int  # 32 bits; may be an array of one uint32, which is read when a kernel runs
+    step: int | Array  # 32 bits; an array of one uint32 is read when a kernel runs
 
 
 class Philox(Protocol):

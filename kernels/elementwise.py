@@ -11,6 +11,7 @@ from numba import prange
 from .arrays import flat
 from .contract import Array
 from .jit import jit
+from .workspace import ensure
 
 CHUNK = 8192  # elements: they fit the nearest caches, and fewer are not worth waking a second thread for
 
@@ -35,7 +36,7 @@ def filled_chunk(x: Array, y: Array, chunk: int, in_place: bool) -> Array:
 def affine(x: Array, scale: float, offset: float, out: Array) -> Array:
     """out = x · scale + offset; `out` may be x."""
     number = out.dtype.type
-    _affine(flat(x), number(scale), number(offset), out.reshape(-1))
+    _affine(flat(x), number(scale), number(offset), ensure(out, x.shape, out.dtype).reshape(-1))
     return out
 
 

@@ -35,7 +35,7 @@ def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[.
 
     `parallel` turns `numba.prange` loops into threads (see `threads`).  `inline` is for small helpers, which compile
     into their caller (always: a call inside of a loop would keep it from being vectorised) and need no cache of their
-    own; all other kernels are called by Python, by no other kernel, and return nothing.
+    own; all other kernels are called by Python, by no other kernel, and what they return is not used.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
-"""Tapes: the kernel calls of a step, written down once and then repeated without the Python between them.
+"""Tapes: the kernel calls of a step, written down and then repeated without the Python between them.
 
-    tape = Tape(run)
-    tape()              calls `run`; from the third time on, only the kernels that it called
+    tape = Tape()
+    tape(run)           calls `run`; once it has called the same kernels twice, only those kernels
 
 Before each kernel Python finds buffers, looks at shapes and puts arguments together: some 10 µs, and several times that
 where the kernels have driven it out of the caches.  Meanwhile all threads but one wait.  For batches of one size it all
@@ -12,8 +12,7 @@ What is on a tape always works on the same memory with the same numbers.  So `ru
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -22,75 +21,75 @@ import numpy as np
 Result = TypeVar("Result")
 Call = partial[Any]
 
+MOST_RUNS = 5  # without two equal ones in a row: then there is something new each time
 
-class _Own(threading.local):
+
+class Own(threading.local):
     """What each Python thread has for itself."""
 
-    calls: list[Call] | None = None  # the tape that is being written
+    calls: list[Call] | None = None  # the kernels that it has called, while that is written down
 
 
-_own = _Own()
+own = Own()
+_generation = 0
 
 
-@contextmanager
-def recording() -> Iterator[list[Call]]:
-    """Let this Python thread's calls of kernels be written down instead of made."""
-    calls: list[Call] = []
-    before, _own.calls = _own.calls, calls
-    try:
-        yield calls
-    finally:
-        _own.calls = before
-
-
-def takes(kernel: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether a tape is being written; then this call is on it now, and must not be made."""
-    if _own.calls is None:
-        return False
-    _own.calls.append(partial(kernel, *arguments))
-    return True
+def outdate() -> None:
+    """Let all tapes be written anew: calls may depend on something that has changed."""
+    global _generation
+    _generation += 1
 
 
 class Tape(Generic[Result]):
-    """Calls `run`, a function without arguments that gives the same arrays each time, or repeats its kernels.
+    """The kernels of one function, which returns the same arrays each time.
 
-    The first call runs it, which compiles the kernels and makes the buffers; the second one writes it down, twice:
-    where the calls differ, a number or an array was new, and `run` is run each time.
+    Where a number or an array is new each time, there is nothing to repeat, and the function is called as ever.
     """
 
-    def __init__(self, run: Callable[[], Result]) -> None:
-        self._run: Callable[[], Result] = run
-        self._called = False
-        self._calls: list[Call] | None = None
+    def __init__(self) -> None:
+        self._start()
 
-    @property
-    def repeats(self) -> bool:
-        """Whether there is something to repeat."""
-        return bool(self._calls)
+    def _start(self) -> None:
+        self._generation = _generation
+        self._runs = 0
+        self._calls: list[Call] = []  # of the last run
+        self._result: Any = None
+        self.repeats = False  # whether that is all that has to be done
 
-    def __call__(self) -> Result:
-        """Return what `run` does, with the arrays as after another call of it."""
-        if not self._called:
-            self._called = True
-            return self._run()
-        if self._calls is None:
-            self._write()
-        if not self._calls:
-            return self._run()
+    def __call__(self, run: Callable[[], Result]) -> Result:
+        """Return what `run` does, with the arrays as after a call of it."""
+        if self._generation != _generation:
+            self._start()
+        if not self.repeats:
+            return self._run(run)
         for call in self._calls:
             call()
-        return self._result
+        result: Result = self._result
+        return result
 
-    def _write(self) -> None:
-        with recording() as calls:
-            self._result = self._run()
-        with recording() as again:  # while `calls` keeps the arrays of the first time, new ones lie elsewhere
-            self._run()
-        self._calls = calls if _same(calls, again) else []
+    def _run(self, run: Callable[[], Result]) -> Result:
+        self._runs += 1
+        if self._runs > MOST_RUNS:
+            self._calls, self._result = [], None
+            return run()
+        last = self._calls, self._result  # as long as they are kept, new arrays lie elsewhere
+        self._calls, self._result = result = _written_down(run)
+        self.repeats = bool(self._calls) and _same(result, last)
+        return result[1]
+
+
+def _written_down(run: Callable[[], Result]) -> tuple[list[Call], Result]:
+    """The kernels that `run` calls, and what it returns."""
+    calls: list[Call] = []
+    before, own.calls = own.calls, calls
+    try:
+        return calls, run()
+    finally:
+        own.calls = before
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two calls, or two arguments, are the same: arrays where they are the same memory."""
+    """Whether two calls, or arguments, or results, are the same: arrays where they are the same memory."""
     if isinstance(one, partial):
         return isinstance(other, partial) and one.func is other.func and _same(one.args, other.args)
     if isinstance(one, np.ndarray):

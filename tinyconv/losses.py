@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyconv import backends, checks, serialization
 from tinyconv.backends import Backend
+from tinyconv.capturing import Capturable
 from tinyconv.errors import DataError, ShapeError
 
 Array = np.ndarray[Any, Any]
@@ -22,11 +23,11 @@ SMALLEST = 1e-7  # distance that probabilities keep from 0 and 1
 _NUMPY = backends.get("numpy")
 
 
-class Loss:
+class Loss(Capturable):
     """Base of all losses; subclasses define `targets` and `__call__`.
 
     `fused_activation` names the activation whose inverse the loss contains, if there is one; such a loss also has
-    `on_logits`.
+    `on_logits`.  One that `only_launches` (see `Capturable`) has `launch`, to which that applies.
     """
 
     fused_activation: str | None = None
@@ -80,6 +81,7 @@ class CategoricalCrossentropy(Loss):
     """
 
     fused_activation = "softmax"
+    only_launches = True
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
         self.from_logits = from_logits
@@ -131,6 +133,8 @@ class CategoricalCrossentropy(Loss):
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
     """Keras's name for the cross-entropy with whole numbers as labels; the same as `CategoricalCrossentropy`."""
 
+    only_launches = True
+
     def __init__(self, from_logits: bool = False) -> None:
         super().__init__(from_logits=from_logits)
 
@@ -150,6 +154,7 @@ class BinaryCrossentropy(Loss):
     """
 
     fused_activation = "sigmoid"
+    only_launches = True
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
         self.from_logits = from_logits

@@ -22,7 +22,7 @@ class Metric:
     def __call__(self, y_true: Any, y_pred: Array) -> float:
         """Return the metric's mean over the batch."""
         value = self.function(y_true, y_pred)
-        return value if type(value) is float else float(np.mean(value))
+        return float(value if isinstance(value, float) else np.mean(value))
 
 
 def accuracy(y_true: Any, y_pred: Array) -> float:

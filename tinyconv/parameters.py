@@ -46,6 +46,8 @@ class FlatParameters:
         for parameter in trainable:
             self.slices[parameter.name] = slice(self._size, self._size + parameter.value.size)
             self._size += -(-parameter.value.size // step) * step
+        for parameter in self.state:
+            parameter.put_aside = None  # part of other flat arrays
         self.values, self.gradients = self.new_array(), self.new_array()
         values, gradients = self.views(self.values), self.views(self.gradients)
         for parameter in trainable:

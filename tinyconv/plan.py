@@ -83,6 +83,8 @@ class ConvReluMaxPool:
 
 Step: TypeAlias = Layer | ConvReluMaxPool
 
+_ARITHMETIC = frozenset({"forward", "backward", "forward_logits", "backward_logits"})
+
 
 class Plan:
     """Runs built layers forward and backward, and computes a loss at their end.
@@ -106,11 +108,9 @@ class Plan:
         self._predicted: Shape | None = None  # shape of the predictions that `backward` can go back from
         self._loss = loss
         self._last = _fused_with(loss, self.layers[-1]) if fuse else None  # the loss includes its activation
-        # A step of training can then be launched, without waiting for what comes out (see `launch`), and be captured.
-        from_logits = self._last is not None or (fuse and loss is not None and loss.from_logits)
-        self.only_launches = from_logits and all(layer.only_launches for layer in self.layers)
-        self.tapes = self.only_launches and self.backend.device.tapes
-        self._tapes: dict[Any, Tape[tuple[Array, Array]]] = {}  # of training steps, by what they are made for
+        self._changes = self.changes
+        self._only_launches = self._whether_only_launches()
+        self._tapes: dict[Any, Tape[tuple[Array, Array]]] = {}  # of training steps, by the shapes of their data
         self._tapes_version = 0  # of the workspace that they work on
         self._step = np.zeros(1, np.uint32)  # its number, where tapes read it
 
@@ -186,7 +186,7 @@ class Plan:
 
     def loss_and_gradients(self, x: Array, y: Any, *, training: bool, step: int = 0) -> tuple[float, Array]:
         """Do what `loss` does, and overwrite every parameter's gradient."""
-        if training and self.tapes:
+        if training and self.uses_tapes:
             return self._loss_and_gradients_from_tape(x, y, step)
         value, y_pred = self.loss(x, y, training=training, step=step)
         with self._lending():
@@ -207,11 +207,11 @@ class Plan:
         self._step[0] = step % 2**32
         if self._tapes_version != self.workspace.version:
             self._tapes, self._tapes_version = {}, self.workspace.version
-        key = len(x), targets.ndim, self.constants
+        key = len(x), targets.shape, targets.dtype
         tape = self._tapes.get(key)
         if tape is None:
-            tape = self._tapes[key] = Tape(partial(self._launch_and_predict, its_x, its_targets))
-        losses, y_pred = tape()
+            tape = self._tapes[key] = Tape()
+        losses, y_pred = tape(partial(self._launch_and_predict, its_x, its_targets))
         return float(np.add.reduce(losses, dtype=np.float64)) / len(losses), y_pred
 
     def _launch_and_predict(self, x: Array, targets: Array) -> tuple[Array, Array]:
@@ -235,9 +235,29 @@ class Plan:
         return losses, logits
 
     @property
-    def constants(self) -> tuple[tuple[float, ...], ...]:
-        """The layers' numbers that a captured step would not see change."""
-        return tuple(layer.constants for layer in self.layers)
+    def only_launches(self) -> bool:
+        """Whether a step is made of the backend's operations only, so that `launch` can run it, and a graph take it."""
+        changes = self.changes
+        if changes != self._changes:
+            self._changes, self._only_launches = changes, self._whether_only_launches()
+            self._tapes.clear()
+        return self._only_launches
+
+    def _whether_only_launches(self) -> bool:
+        loss = self._loss
+        if loss is None or not loss.only_launches or (self._last is None and not (self.fuse and loss.from_logits)):
+            return False
+        return all(map(_only_launches, self.layers))
+
+    @property
+    def uses_tapes(self) -> bool:
+        """Whether training steps are repeated from tapes."""
+        return self.backend.device.tapes and self.only_launches
+
+    @property
+    def changes(self) -> list[int]:
+        """Another list means that a captured step may not be what the layers would do now."""
+        return [layer.changes for layer in self.layers]
 
     def input_buffer(self, shape: Shape) -> Array:
         """Memory for data that has to be converted to the layers' dtype first."""
@@ -335,6 +355,12 @@ def _conv_relu_maxpool(layers: Sequence[Layer]) -> tuple[Conv2D, MaxPooling2D, i
         ):
             return conv, pool, 3
     return None
+
+
+def _only_launches(layer: Layer) -> bool:
+    """Whether that is true of its class and its activation, and no method of the layer was replaced by another one."""
+    activation = layer.activation.only_launches if isinstance(layer, ActivatedLayer) else True
+    return layer.only_launches and activation and _ARITHMETIC.isdisjoint(vars(layer))
 
 
 def _fused_with(loss: Loss | None, last: Layer) -> ActivatedLayer | None:

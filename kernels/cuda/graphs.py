@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import recording
+from .launcher import recording
 
 
 def capture(run: Callable[[], None], like: Any, keep: Any = None) -> Callable[[], None]:

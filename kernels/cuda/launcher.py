@@ -6,13 +6,14 @@
 Which of the two it is, is decided by the arrays; the calling code does not know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import tape
 from . import source as text_of
 from .source import Defines
 
@@ -56,9 +57,8 @@ class Source:
         if first is None or isinstance(first, np.ndarray):
             from . import host
 
-            launch = self.path, kernel, macros, *sizes, arguments, shared
-            if not tape.takes(host.launch, *launch):
-                host.launch(*launch)
+            run = partial(host.launch, self.path, kernel, macros, *sizes, arguments, shared)
+            _recorded.append(run) if _recording else run()
         else:
             from . import gpu
 
@@ -70,6 +70,21 @@ class Source:
         if macros is None:
             macros = self._defines[key] = text_of.defines(given)
         return macros
+
+
+_recording = False
+_recorded: list[Callable[[], None]] = []
+
+
+@contextmanager
+def recording() -> Iterator[list[Callable[[], None]]]:
+    """Write down launches on the host instead of running them, as a GPU's stream does that captures a graph."""
+    global _recording, _recorded
+    _recording, _recorded = True, []
+    try:
+        yield _recorded
+    finally:
+        _recording, _recorded = False, []
 
 
 def ctype(dtype: Any) -> str:

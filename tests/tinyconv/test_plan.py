@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tinyconv import losses
 from tinyconv.devices import Compiled
 from tinyconv.errors import DataError, DivergedError, StateError
+from tinyconv.kernels.threads import current as current_threads
 from tinyconv.layers import (
     Activation,
     BatchNormalization,
@@ -19,14 +20,16 @@ from tinyconv.layers import (
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    Layer,
     MaxPooling2D,
     ReLU,
     Rescaling,
     Softmax,
+    activations,
 )
 from tinyconv.models import Sequential
 from tinyconv.plan import ConvReluMaxPool
-from tinyconv.utils import readable
+from tinyconv.utils import readable, set_threads
 
 SHAPE = (9, 11, 2)
 
@@ -303,25 +306,200 @@ def test_a_tape_notices_what_someone_changes():
         assert_array_equal(one, other)
 
 
-def test_a_layer_that_computes_in_numpy_is_not_put_on_a_tape():
-    class Noisy(Dropout):
-        calls = 0
+class Swish(activations.ActivationFunction):
+    """x · sigmoid(x), in NumPy."""
+
+    def __init__(self):
+        super().__init__("swish")
+
+    def forward(self, x, out=None, *, backend=None):
+        self.x, self.sigmoid = x.copy(), 1 / (1 + np.exp(-x))
+        return np.multiply(x, self.sigmoid, out=out)
+
+    def backward(self, dy, y, out=None, *, backend=None):
+        return np.multiply(dy, self.sigmoid + self.x * self.sigmoid * (1 - self.sigmoid), out=out)
+
+
+class Plus:
+    """Mixed in: adds 1 in NumPy."""
+
+    def forward(self, x, training=False):
+        y = super().forward(x, training)
+        y += 1
+        return y
+
+
+class Noisy(Plus, Dropout):
+    """Changes the result of its base."""
+
+
+class Fading(Dropout):
+    """Its rate falls from step to step."""
+
+    @property
+    def rate(self):
+        return 0.5 / (1 + int(np.ravel(self.step)[0]))
+
+    @rate.setter
+    def rate(self, value):
+        pass
+
+
+class Doubled(losses.CategoricalCrossentropy):
+    """Twice the loss, in NumPy."""
+
+    def on_logits(self, *arguments, **options):
+        value, dlogits = super().on_logits(*arguments, **options)
+        dlogits *= 2
+        return 2 * value, dlogits
+
+
+class Halved(losses.CategoricalCrossentropy):
+    """Half of the loss, between two kernels."""
+
+    def launch(self, *arguments, **options):
+        values, dlogits = super().launch(*arguments, **options)
+        values *= 0.5
+        dlogits *= 0.5
+        return values, dlogits
+
+
+class Squared(losses.Loss):
+    """Knows no targets, and no `launch`."""
+
+    from_logits = True
+
+    def on_logits(self, y_true, logits, *, backend=None, out=None):
+        difference = logits - np.eye(3)[y_true]
+        return float((difference**2).mean()), 2 * difference / difference.size
+
+
+class Wavering(losses.CategoricalCrossentropy):
+    """Its targets are of another dtype each time."""
+
+    only_launches = True
+    count = 0
+
+    def targets(self, y_true, shape, dtype):
+        self.count += 1
+        return np.eye(3, dtype=("float32", "float64")[self.count % 2])[y_true]
+
+
+def hooked(layer):
+    """Replace a method of one object, as people do who want to look."""
+    forward = layer.forward_logits
+    layer.forward_logits = lambda x: forward(x) * 2
+
+
+OTHERS = {  # name: layer in the middle, loss, what happens to the model before the fifth step
+    "activation": (lambda: Dense(4, Swish()), None, None),
+    "mixin": (lambda: Noisy(0.5), None, None),
+    "property": (lambda: Fading(0.5), None, None),
+    "on-logits": (lambda: Dense(4), Doubled(), None),
+    "launch": (lambda: Dense(4), Halved(), None),
+    "own-loss": (lambda: Dense(4), Squared(), None),
+    "wavering": (lambda: Dense(4), Wavering(), None),
+    "hooked": (lambda: Dense(4), None, lambda model: hooked(model.layers[1])),
+    "tanh": (
+        lambda: Dense(4, "relu"), None, lambda model: setattr(model.layers[1], "activation", activations.get("tanh"))
+    ),
+    "other-mask": (lambda: Dropout(0.5), None, lambda model: setattr(model.layers[1], "seed", 7)),
+    "array-rate": (lambda: Dropout(0.5), None, lambda model: setattr(model.layers[1], "rate", np.array(0.2))),
+    "frozen-for-a-moment": (
+        lambda: Dense(4), None, lambda model: [setattr(model.layers[1], "trainable", value) for value in (False, True)]
+    ),
+    "threads": (lambda: Dense(4), None, lambda model: set_threads(1)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_no_tape_can_know_is_computed(name, monkeypatch):
+    make, loss, change = OTHERS[name]
+    results, threads = [], current_threads()
+    for tapes in (True, False):
+        monkeypatch.setattr(Compiled, "tapes", tapes)
+        last = Dense(3) if name == "own-loss" else Dense(3, activation="softmax")
+        model = build([Flatten(), make(), last], backend="numba", loss=loss or "categorical_crossentropy")
+        values = []
+        for step in range(9):
+            if change is not None and step == 5:
+                change(model)
+            x = 0.1 * (images(dtype="float64") + step)
+            values.append(model.train_on_batch(x, np.arange(6) % 3)[0])
+        set_threads(threads)
+        results.append((values, model.get_weights()))
+    assert results[0][0] == results[1][0]
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        assert_array_equal(one, other)
+
+
+def test_a_subclass_says_itself_what_only_launches():
+    class Renamed(Dense):
+        """Changes no arithmetic, but who knows."""
+
+    class Said(Dense):
+        only_launches = True
+
+    assert [kind.only_launches for kind in (Dense, Renamed, Said, Noisy, Swish, Doubled)] == [
+        True, False, True, False, False, False
+    ]
+
+
+def test_gradients_that_are_views_are_scaled_all_the_same():
+    class Permuted(Layer):
+        def compute_output_shape(self, input_shape):
+            return input_shape[::-1]
 
         def forward(self, x, training=False):
-            self.calls += 1
-            return super().forward(x, training) + 1
+            return np.ascontiguousarray(x.transpose(0, 3, 2, 1))
 
-    class Renamed(Dense):
-        """Changes no arithmetic."""
+        def backward(self, dy):
+            return dy.transpose(0, 3, 2, 1)
 
-    assert not Noisy(0.5).only_launches
-    assert Renamed(3).only_launches
-    noisy = Noisy(0.5)
-    model = build([Flatten(), noisy, Renamed(3, activation="softmax")], backend="numba")
-    for _ in range(5):
+    gradients = []
+    for backend in ("numpy", "numba"):
+        rows = [Conv2D(2, 3), Rescaling(2.0), ReLU(), Dropout(0.2), Permuted(), Flatten(), Dense(3, "softmax")]
+        model = build(rows, backend=backend)
+        model.loss_and_gradients(images(dtype="float64"), np.arange(6) % 3)
+        gradients.append(model.layers[0].kernel.gradient.copy())
+    assert_allclose(gradients[0], gradients[1], rtol=1e-9)
+
+
+def test_a_batch_that_augmenting_looks_at_stays_what_it_is(monkeypatch):
+    results = []
+    for tapes in (True, False):
+        monkeypatch.setattr(Compiled, "tapes", tapes)
+        model = build(conv_net(), backend="numba", dtype="float32")
+
+        def augment(batch, key, model=model):
+            model.predict_on_batch(np.full(batch.shape, 7, "u1"))  # is converted in the memory for inputs
+            return batch
+
+        history = model.fit(images(12), np.arange(12) % 3, batch_size=4, epochs=3, augment=augment, verbose=0)
+        results.append(history.history)
+    assert results[0] == results[1]
+
+
+def test_a_model_that_is_dropped_is_gone_at_once():
+    model = build(conv_net(), backend="numba")
+    for _ in range(4):
         model.train_on_batch(images(dtype="float64"), np.arange(6) % 3)
-    assert noisy.calls == 5
-    assert not model.plan.tapes
+    assert all(tape.repeats for tape in model.plan._tapes.values())
+    plan = weakref.ref(model.plan)
+    gc.disable()
+    try:
+        del model
+        assert plan() is None
+    finally:
+        gc.enable()
+
+
+def test_tapes_of_what_was_changed_are_dropped():
+    model = build(conv_net(), backend="numba")
+    for step in range(30):
+        model.layers[2].rate = 0.01 * step
+        model.train_on_batch(images(dtype="float64"), np.arange(6) % 3)
+        assert len(model.plan._tapes) == 1
 
 
 def test_after_a_step_from_a_tape_there_is_nothing_to_go_back_from():

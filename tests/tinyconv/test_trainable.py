@@ -212,3 +212,18 @@ def test_flat_parameters_of_a_frozen_layer_hold_its_weights_as_state():
     flat = FlatParameters(layer.parameters)
     assert not flat.slices
     assert flat.state == layer.parameters
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_layer_that_was_frozen_for_a_moment_goes_on_learning(backend):
+    models = [make(backend), make(backend)]
+    for model in models:
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.train_on_batch(X, Y)
+    freeze(models[0], "second", "norm")
+    for name in ("second", "norm"):
+        models[0].get_layer(name).trainable = True
+    for _ in range(4):
+        assert models[0].train_on_batch(X, Y) == models[1].train_on_batch(X, Y)
+    for mine, theirs in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)

@@ -44,6 +44,8 @@ class Activation(ActivatedLayer):
 class ReLU(Activation):
     """y = max(x, 0)."""
 
+    only_launches = True
+
     def __init__(self, *, name: str | None = None, input_shape: Shape | None = None) -> None:
         super().__init__("relu", name=name, input_shape=input_shape)
 
@@ -54,6 +56,8 @@ class ReLU(Activation):
 
 class Softmax(Activation):
     """y = eˣ / Σ eˣ over the last axis: numbers of any size become probabilities that add up to 1."""
+
+    only_launches = True
 
     def __init__(self, *, name: str | None = None, input_shape: Shape | None = None) -> None:
         super().__init__("softmax", name=name, input_shape=input_shape)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyconv import backends
 from tinyconv.backends import Backend
+from tinyconv.capturing import Capturable
 from tinyconv.errors import ArgumentError
 from tinyconv.naming import suggestion
 
@@ -18,8 +19,10 @@ NAMES = ("linear", "relu", "sigmoid", "softmax", "tanh")
 _NUMPY = backends.get("numpy")
 
 
-class ActivationFunction:
+class ActivationFunction(Capturable):
     """One activation function: the operation of that name on a backend, or nothing at all for "linear"."""
+
+    only_launches = True
 
     def __init__(self, name: str) -> None:
         self.name = name

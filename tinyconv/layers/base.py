@@ -13,13 +13,13 @@ layer (see `tinyconv.plan`), so that a training step allocates nothing.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from tinyconv import backends, random
 from tinyconv.backends import Backend
+from tinyconv.capturing import Capturable
 from tinyconv.checks import numeric_array
 from tinyconv.devices import HOST, Device
 from tinyconv.errors import ArgumentError, ShapeError, StateError, TinyconvError
@@ -30,7 +30,8 @@ from tinyconv.regularizers import Regularizer
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
-_ARITHMETIC = frozenset({"forward", "backward", "forward_logits", "backward_logits"})
+# What runs set on a layer.  All else that is public, and methods that are replaced, changes how the layer computes.
+_SET_BY_RUNS = frozenset({"workspace", "in_place", "needs_input_gradient", "step", "output"})
 
 
 class Parameter:
@@ -48,6 +49,9 @@ class Parameter:
         self.value = value
         self.learnable = trainable  # false for a moving average, which no gradient ever changes
         self.regularizer = regularizer
+        self.trainable = False
+        self.gradient: Array = device.zeros(0, value.dtype)
+        self.put_aside: Array | None = None  # the gradient of one that was frozen after it had one
         self.set_trainable(trainable)
 
     def set(self, values: Array) -> None:
@@ -59,13 +63,22 @@ class Parameter:
         return self._device.numpy(self.value)
 
     def set_trainable(self, trainable: bool) -> None:
-        """Whether training may change it; a moving average stays as it is."""
-        self.trainable = self.learnable and trainable
-        shape = self.value.shape if self.trainable else (0,)
-        self.gradient: Array = self._device.zeros(prod(shape), self.value.dtype).reshape(shape)
+        """Whether training may change it; a moving average stays as it is.
+
+        Frozen and set free again without a step in between, it has the gradient that its model knows.
+        """
+        if trainable == self.trainable or not self.learnable:
+            return
+        self.trainable = trainable
+        if not trainable:
+            self.put_aside, self.gradient = self.gradient, self._device.zeros(0, self.value.dtype)
+        else:
+            kept, self.put_aside = self.put_aside, None
+            new = self._device.zeros(self.value.size, self.value.dtype).reshape(self.value.shape)
+            self.gradient = new if kept is None else kept
 
 
-class Layer:
+class Layer(Capturable):
     """Base of all layers; subclasses define `_build`, `compute_output_shape`, `forward` and `backward`.
 
     Arguments:
@@ -78,13 +91,13 @@ class Layer:
     reads_output: bool = False  # backward needs y unchanged, so the next layer must not overwrite it
     may_return_input: bool = False  # forward can return x itself, or a view of it
     may_overwrite_input: bool = False  # forward can write y over x where `in_place` says so
-    only_launches: bool = False  # forward and backward do nothing but start operations of the backend and its device
+    changes: int = 0  # how often something was set that a captured step would not notice
 
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        """A class that computes in another way than its base has to say again what only launches."""
-        super().__init_subclass__(**arguments)
-        if vars(cls).keys() & _ARITHMETIC and "only_launches" not in vars(cls):
-            cls.only_launches = False
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, and count it."""
+        object.__setattr__(self, name, value)
+        if name[0] != "_" and name not in _SET_BY_RUNS:
+            object.__setattr__(self, "changes", self.changes + 1)
 
     def __init__(
         self, *, name: str | None = None, input_shape: Shape | None = None, trainable: bool = True
@@ -199,11 +212,6 @@ class Layer:
         """
         raise NotImplementedError
 
-    @property
-    def constants(self) -> tuple[float, ...]:
-        """Numbers that forward and backward hand to operations, and that someone may have changed since."""
-        return ()
-
     def buffer(self, name: str, shape: Shape, dtype: Any = None) -> Array:
         """Memory for a result: the plan's if a plan runs this layer, new otherwise."""
         dtype = self.dtype if dtype is None else dtype
@@ -212,8 +220,11 @@ class Layer:
         return self.workspace.array(f"layer/{self.name}/{name}", shape, dtype)  # kernels use other first words
 
     def over(self, dy: Array) -> Array | None:
-        """`out` for a gradient of dy's shape: dy itself under a plan, where nobody reads it again, else new memory."""
-        return dy if self.workspace is not None else None
+        """`out` for a gradient of dy's shape: dy itself under a plan, where nobody reads it again, else new memory.
+
+        A layer of a user's own may have returned a view that is not contiguous, which no operation writes to.
+        """
+        return dy if self.workspace is not None and dy.flags.c_contiguous else None
 
     # -- weights ------------------------------------------------------------------------------------------------------
 

@@ -46,11 +46,6 @@ class BatchNormalization(Layer):
         self.moving_mean = self.add_weight("moving_mean", channels, zeros, trainable=False)
         self.moving_variance = self.add_weight("moving_variance", channels, ones, trainable=False)
 
-    @property
-    def constants(self) -> tuple[float, ...]:
-        """See `Layer`."""
-        return self.momentum, self.epsilon
-
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y with the shape of x (n, …, channels)."""
         training = training and self.trainable

@@ -25,11 +25,6 @@ class Dropout(Layer):
         self.rate = checks.number(rate, f"{self.name}: rate", minimum=0, below=1)
         self._key: PhiloxKey | None = None
 
-    @property
-    def constants(self) -> tuple[float, ...]:
-        """See `Layer`."""
-        return (self.rate,)
-
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y with the shape of x."""
         self._key = None

@@ -18,11 +18,6 @@ class Rescaling(Layer):
         self.scale = checks.number(scale, f"{self.name}: scale")
         self.offset = checks.number(offset, f"{self.name}: offset")
 
-    @property
-    def constants(self) -> tuple[float, ...]:
-        """See `Layer`."""
-        return self.scale, self.offset
-
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y with the shape of x."""
         return self.backend.device.affine(x, self.scale, self.offset, self.buffer("y", x.shape))

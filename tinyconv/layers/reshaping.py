@@ -81,6 +81,8 @@ class Reshape(Layer):
 class Flatten(Reshape):
     """Puts all numbers of one input in a row: (height, width, channels) → (height · width · channels,)."""
 
+    only_launches = True
+
     def __init__(self, *, name: str | None = None, input_shape: Shape | None = None) -> None:
         super().__init__((-1,), name=name, input_shape=input_shape)
 

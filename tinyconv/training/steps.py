@@ -83,8 +83,9 @@ class PythonSteps:
     def run(self, step: int) -> None:
         model = self._model
         rows = self._order[step * self._batch_size : (step + 1) * self._batch_size]
-        plan = model.plan
-        room = plan.input_buffer((len(rows), *self._shape)) if plan.tapes else None
+        plan, room = model.plan, None
+        if plan.uses_tapes and self._augment is None:  # which might let the model predict
+            room = plan.input_buffer((len(rows), *self._shape))  # where a tape reads it
         x, y = self._images.gather(rows, room), self._labels.gather(rows)
         if self._augment is not None:
             key = random.key(model.seed, "augment", model.optimizer.iterations)
@@ -144,14 +145,14 @@ class GraphedSteps:
 
     def _forget(self) -> None:
         self._plan, self._optimizer = self._model.plan, self._model.optimizer
-        self._constants = self._plan.constants
+        self._changes = self._plan.changes
         self._seen: set[int] = set()  # numbers of examples that a step has had
         self._graphs: dict[int, Callable[[], None]] = {}
 
     def begin(self, epoch: int, order: Array) -> None:
         model, now = self._model, self._now
         same = model.plan is self._plan and model.optimizer is self._optimizer
-        if not same or model.plan.constants != self._constants:  # a callback has changed the model
+        if not same or model.plan.changes != self._changes:  # a callback has changed the model
             self._forget()
         self._epoch, self._done, self._size = epoch, 0, len(order)
         self._snapshot.take()
