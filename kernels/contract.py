@@ -13,7 +13,8 @@ Rules that hold for all of them:
 (in, out).  Arrays are float32 or float64, the result has the dtype of `x`, and inputs may be read-only or strided in
 any way; `out` arrays are C-contiguous and must not overlap an input unless the operation says so.
 *Memory.*  A result is written to `out` when given and is newly allocated otherwise; either way it is returned.
-Scratch memory comes from `workspace` when given (kept for the next call), else it is allocated and dropped.
+Scratch memory comes from `workspace` when given (kept for the next call), else it is allocated and dropped.  With both
+given and inputs that are contiguous, compiled rungs leave all arithmetic to kernels, so that a `tape` can repeat it.
 *Padding* is ((top, bottom), (left, right)) in pixels; `geometry.resolve_padding` makes it from "same" or "valid".
 *Special values.*  NaN and infinities go through as the formulas say; nothing is compiled with fast-math.
 *Determinism.*  Sums are taken in an order that depends on the shapes only, never on the number of threads.

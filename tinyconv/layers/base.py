@@ -74,8 +74,9 @@ class Parameter:
             self.put_aside, self.gradient = self.gradient, self._device.zeros(0, self.value.dtype)
         else:
             kept, self.put_aside = self.put_aside, None
-            new = self._device.zeros(self.value.size, self.value.dtype).reshape(self.value.shape)
-            self.gradient = new if kept is None else kept
+            if kept is None:
+                kept = self._device.zeros(self.value.size, self.value.dtype).reshape(self.value.shape)
+            self.gradient = kept
 
 
 class Layer(Capturable):
