@@ -5,7 +5,7 @@
     value, y_pred = plan.loss_and_gradients(x, y, training=True, step=0)
 
 A plan that fuses
-- runs Conv2D, ReLU and MaxPooling2D in a row as one step, where the backend can;
+- runs Conv2D, ReLU and MaxPooling2D in a row as one step, where the backend can, and Conv2D with a ReLU alone;
 - computes a final softmax or sigmoid together with its cross-entropy;
 - lets an activation or a dropout write over its input where nobody reads that again;
 - leaves out the gradient of the data, and of layers before the first one with weights to train;
@@ -29,6 +29,7 @@ from tinyconv.backends import Backend
 from tinyconv.errors import ShapeError, StateError
 from tinyconv.kernels import contract, registry
 from tinyconv.kernels.contract import winner_dtype
+from tinyconv.kernels.geometry import NO_PADDING
 from tinyconv.kernels.tape import Tape
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.layers.activated import ActivatedLayer
@@ -41,10 +42,17 @@ from tinyconv.utils import readable
 
 
 class ConvReluMaxPool:
-    """One step for a Conv2D, its ReLU and the MaxPooling2D after it; see `kernels.contract.ConvReluMaxPool`."""
+    """One step for a Conv2D, its ReLU and the MaxPooling2D after it; see `kernels.contract.ConvReluMaxPool`.
 
-    def __init__(self, conv: Conv2D, pool: MaxPooling2D, workspace: Workspace) -> None:
-        self.conv, self.pool, self.workspace = conv, pool, workspace
+    Without a MaxPooling2D the windows are of one pixel.
+    """
+
+    def __init__(self, conv: Conv2D, pool: MaxPooling2D | None, workspace: Workspace) -> None:
+        self.conv, self.workspace = conv, workspace
+        self.last: Conv2D | MaxPooling2D = conv if pool is None else pool
+        self.pool_size = (1, 1) if pool is None else pool.pool_size
+        strides, padding = ((1, 1), NO_PADDING) if pool is None else (pool.windows["strides"], pool.windows["padding"])
+        self.windows: dict[str, Any] = {**conv.windows, "pool_strides": strides, "pool_padding": padding}
 
     @property
     def operation(self) -> contract.ConvReluMaxPool:
@@ -53,35 +61,33 @@ class ConvReluMaxPool:
 
     def forward(self, x: Array, training: bool) -> Array:
         """Return the pooled image (n, ph, pw, filters) for x (n, h, w, channels)."""
-        conv, pool = self.conv, self.pool
+        conv, last = self.conv, self.last
         self._x = x
-        y_shape = (len(x), *pool.output_shape)
+        y_shape = (len(x), *last.output_shape)
         y, self._winners = self.operation.forward(
-            x, conv.kernel.value, None if conv.bias is None else conv.bias.value, pool.pool_size, **self._windows(),
-            out=pool.buffer("y", y_shape), winners=pool.buffer("winners", y_shape, winner_dtype(pool.pool_size)),
+            x, conv.kernel.value, None if conv.bias is None else conv.bias.value, self.pool_size, **self.windows,
+            out=last.buffer("y", y_shape), winners=last.buffer("winners", y_shape, winner_dtype(self.pool_size)),
             workspace=self.workspace,
         )
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Return dx, or None where nobody needs it, and overwrite the convolution's gradients."""
-        conv, pool = self.conv, self.pool
+        conv = self.conv
         if not conv.trainable:
             return None  # a plan fuses a frozen convolution only where nobody needs dx
         need_dx = conv.needs_input_gradient
         dx = conv.buffer("dx", self._x.shape) if need_dx else None
         self.operation.backward(
-            dy, self._winners, self._x, conv.kernel.value, pool.pool_size, **self._windows(), need_dx=need_dx,
+            dy, self._winners, self._x, conv.kernel.value, self.pool_size, **self.windows, need_dx=need_dx,
             out=(dx, *conv.weight_gradients()), workspace=self.workspace,
         )
         return dx
 
-    def _windows(self) -> dict[str, Any]:
-        pool = self.pool.windows
-        return {**self.conv.windows, "pool_strides": pool["strides"], "pool_padding": pool["padding"]}
-
 
 Step: TypeAlias = Layer | ConvReluMaxPool
+
+FILTERS_OF_WHOLE_VECTORS = 16  # a multiple of that is whole vectors of floats on any processor
 
 _ARITHMETIC = frozenset({"forward", "backward", "forward_logits", "backward_logits"})
 
@@ -130,7 +136,8 @@ class Plan:
     def _group(self, workspace: Workspace) -> Sequence[Step]:
         """The layers as steps, with each run of Conv2D, ReLU and MaxPooling2D as one where the backend has it fused.
 
-        A frozen convolution behind a layer that learns stays alone.
+        A frozen convolution behind a layer that learns stays alone.  So does one without a pooling on a GPU, where
+        nobody has measured it, and where its filters are too few for the vector code.
         """
         if registry.default_rung("conv_relu_maxpool", self.backend.name) == "definition":
             return list(self.layers)
@@ -139,7 +146,11 @@ class Plan:
         while rest:
             match = _conv_relu_maxpool(rest)
             needed = self.needs_input_gradient[len(self.layers) - len(rest)]
-            if match is None or (needed and not match[0].trainable):  # the fused kernel always computes dw
+            if match is not None and match[1] is None:
+                alone = self.backend.name == "numba" and match[0].filters % FILTERS_OF_WHOLE_VECTORS == 0
+                match = match if alone else None
+            # The fused kernel knows no other arithmetic than theirs, and always computes dw.
+            if match is None or not all(map(_only_launches, rest[: match[2]])) or (needed and not match[0].trainable):
                 steps.append(rest.pop(0))
             else:
                 conv, pool, size = match
@@ -342,10 +353,10 @@ class Plan:
         return losses, self.workspace.array("dlogits", logits.shape, logits.dtype)
 
 
-def _conv_relu_maxpool(layers: Sequence[Layer]) -> tuple[Conv2D, MaxPooling2D, int] | None:
+def _conv_relu_maxpool(layers: Sequence[Layer]) -> tuple[Conv2D, MaxPooling2D | None, int] | None:
     """The Conv2D and the MaxPooling2D, if `layers` begin with those and a ReLU between, and how many layers that are.
 
-    The ReLU is the activation of the Conv2D, or a layer of its own.
+    The ReLU is the activation of the Conv2D, or a layer of its own; the MaxPooling2D may be missing.
     """
     match layers:
         case [Conv2D() as conv, MaxPooling2D() as pool, *_] if conv.activation.name == "relu":
@@ -354,6 +365,12 @@ def _conv_relu_maxpool(layers: Sequence[Layer]) -> tuple[Conv2D, MaxPooling2D, i
             conv.activation.is_linear and relu.activation.name == "relu"
         ):
             return conv, pool, 3
+        case [Conv2D() as conv, *_] if conv.activation.name == "relu":
+            return conv, None, 1
+        case [Conv2D() as conv, Activation() as relu, *_] if (
+            conv.activation.is_linear and relu.activation.name == "relu"
+        ):
+            return conv, None, 2
     return None
 
 

@@ -1,18 +1,22 @@
 """ReLU and max-pooling of one image that is in cache, and back: shared by the rungs of conv_relu_maxpool.
 
-2×2 windows side by side have vector code of their own, see `quarters`; this file also does all the others.
+Windows of one pixel, and of 2×2 side by side, have vector code of their own, see `squares`; this file also does all the
+others.
 """
 
 from ..jit import jit
 from ..maxpool2d.parallel import pool_row
-from .quarters import are_quarters, pool_quarters, spread_quarters
+from .squares import pool_quarters, rectify_pixels, side_of_squares, spread_pixels, spread_quarters
 
 
 @jit(inline=True)
 def rectify_and_pool(z, bias, y, winners, pool_size, pool_strides, pool_before):
     """y, winners (ph, pw, f) = maxpool2d(relu(z + bias)) for one image z (h, w, f), which is overwritten."""
-    if are_quarters(pool_size, pool_strides, pool_before, z, y):
+    side = side_of_squares(pool_size, pool_strides, pool_before, z, y)
+    if side == 2:
         pool_quarters(z, bias, y, winners)
+    elif side == 1:
+        rectify_pixels(z, bias, y, winners)
     else:
         _add_bias_and_rectify(z.reshape(-1), bias)
         zero, nobody = z.dtype.type(0), winners.dtype.type(pool_size[0] * pool_size[1])
@@ -41,8 +45,11 @@ def _add_bias_and_rectify(z, bias):
 @jit(inline=True)
 def spread(dy, winners, pool_size, pool_strides, pool_before, dz, db):
     """Give dy (ph, pw, f) to the winners in dz (h, w, f or wider); db += Σ dy where there is one."""
-    if are_quarters(pool_size, pool_strides, pool_before, dz, dy):
+    side = side_of_squares(pool_size, pool_strides, pool_before, dz, dy)
+    if side == 2:
         spread_quarters(dy, winners, dz, db)
+    elif side == 1:
+        spread_pixels(dy, winners, dz, db)
     else:
         _spread(dy, winners, pool_size, pool_strides, pool_before, dz, db)
 

@@ -13,7 +13,7 @@ DEFINITION = registry.implementation("conv_relu_maxpool", "definition")
 FUSED = [name for name in registry.RUNGS["conv_relu_maxpool"] if name != "definition"]
 NO = ((0, 0), (0, 0))
 CONVOLUTIONS = [((1, 1), NO, (1, 1)), ((1, 2), ((1, 0), (0, 1)), (1, 1)), ((1, 1), ((2, 2), (2, 2)), (2, 2))]
-POOLS = [((2, 2), (2, 2), NO), ((3, 2), (2, 1), ((1, 1), (0, 1))), ((2, 3), (3, 4), NO)]
+POOLS = [((2, 2), (2, 2), NO), ((1, 1), (1, 1), NO), ((3, 2), (2, 1), ((1, 1), (0, 1))), ((2, 3), (3, 4), NO)]
 
 
 @pytest.fixture

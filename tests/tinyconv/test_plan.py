@@ -61,6 +61,13 @@ MODELS = {
         ],
         "sparse_categorical_crossentropy",
     ),
+    "whole-vectors": (
+        lambda: [
+            Conv2D(16, 3, activation="relu"), Conv2D(32, 3, padding="same"), ReLU(), Dropout(0.3),
+            Conv2D(16, (1, 2), activation="relu", use_bias=False), Flatten(), Dense(3, activation="softmax"),
+        ],
+        "categorical_crossentropy",
+    ),
     "two-convs-before-the-pool": (
         lambda: [
             Conv2D(3, 3, activation="relu"), Conv2D(3, 3, activation="relu", dilation_rate=2), MaxPooling2D(),
@@ -179,6 +186,8 @@ def test_conv_relu_maxpool_are_one_step_where_the_backend_can():
     assert kinds(conv_net(), backend="numba", fuse=False)[:2] == ["Conv2D", "MaxPooling2D"]
     rest = [GlobalAveragePooling2D(), Dense(3)]
     assert kinds([Conv2D(2, 3), ReLU(), MaxPooling2D(), *rest], backend="numba")[0] == "ConvReluMaxPool"
+    whole = [Conv2D(16, 3, activation="relu"), Conv2D(32, 3), ReLU(), GlobalAveragePooling2D(), Dense(3)]
+    assert kinds(whole, backend="numba")[:2] == ["ConvReluMaxPool", "ConvReluMaxPool"]
 
 
 @pytest.mark.parametrize(
@@ -306,6 +315,15 @@ def test_a_tape_notices_what_someone_changes():
         assert_array_equal(one, other)
 
 
+class Shifted(Conv2D):
+    """A convolution and 1."""
+
+    def forward_logits(self, x):
+        z = super().forward_logits(x)
+        z += 1
+        return z
+
+
 class Swish(activations.ActivationFunction):
     """x · sigmoid(x), in NumPy."""
 
@@ -410,6 +428,15 @@ OTHERS = {  # name: layer in the middle, loss, what happens to the model before 
     ),
     "threads": (lambda: Dense(4), None, lambda model: set_threads(1)),
 }
+
+
+@pytest.mark.parametrize("pools", [True, False])
+def test_a_convolution_of_ones_own_is_not_fused(pools):
+    predictions = []
+    for fuse in (True, False):
+        rows = [Shifted(16, 3, activation="relu"), *[MaxPooling2D()] * pools, Flatten(), Dense(3, activation="softmax")]
+        predictions.append(build(rows, backend="numba", fuse=fuse).predict_on_batch(images(dtype="float64")))
+    assert_allclose(predictions[0], predictions[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", OTHERS)
