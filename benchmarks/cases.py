@@ -23,6 +23,7 @@ from tinyconv.kernels.costs import Convolution
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.models import Sequential
 from tinyconv.naming import suggestion
+from tinyconv.plan import ConvReluMaxPool
 
 Array = np.ndarray[Any, Any]
 
@@ -115,32 +116,34 @@ def _conv2d_calls(layer: Any, n: int) -> list[Call]:
 
 
 def _conv_relu_maxpool(model: Sequential, batch: int) -> Iterator[Case]:
-    for i, (conv, pool) in enumerate(zip(model.layers, model.layers[1:], strict=False)):
-        if isinstance(conv, layers.Conv2D) and isinstance(pool, layers.MaxPooling2D) and conv.activation.name == "relu":
+    for i, (conv, after) in enumerate(zip(model.layers, model.layers[1:], strict=False)):
+        if isinstance(conv, layers.Conv2D) and conv.activation.name == "relu":
+            pool = after if isinstance(after, layers.MaxPooling2D) else None
+            block = ConvReluMaxPool(conv, pool, Workspace())
+            pooled = f"pool {_size(block.pool_size)}" if pool else "no pool"
             yield Case(
                 f"{model.name}/{conv.name}",
-                f"{batch}×{_size(conv.input_shape)} * {_size(conv.kernel.value.shape)}, pool {_size(pool.pool_size)}",
-                batch, partial(_conv_relu_maxpool_calls, conv, pool, i > 0), conv.convolution,
+                f"{batch}×{_size(conv.input_shape)} * {_size(conv.kernel.value.shape)}, {pooled}",
+                batch, partial(_conv_relu_maxpool_calls, block, i > 0), conv.convolution,
             )
 
 
-def _conv_relu_maxpool_calls(conv: Any, pool: Any, need_dx: bool, n: int) -> list[Call]:
+def _conv_relu_maxpool_calls(block: ConvReluMaxPool, need_dx: bool, n: int) -> list[Call]:
     """`need_dx`: the first layer of a network needs no gradient of its input."""
+    conv, pool_size, windows = block.conv, block.pool_size, block.windows
+    assert conv.bias is not None
     x, w, b = _random((n, *conv.input_shape)), conv.kernel.value, conv.bias.value
-    y, winners = (np.empty((n, *pool.output_shape), kind) for kind in (np.float32, winner_dtype(pool.pool_size)))
+    y, winners = (np.empty((n, *block.last.output_shape), kind) for kind in (np.float32, winner_dtype(pool_size)))
     dx, dw, db = np.empty_like(x) if need_dx else None, np.empty_like(w), np.empty_like(b)
-    windows = {
-        **conv.windows, "pool_strides": pool.windows["strides"], "pool_padding": pool.windows["padding"]
-    }
     dy = _random(y.shape)
     flops = 2 * w.size * n * prod(conv.output_shape[:2])
 
     def forward(rung: Any, workspace: Workspace) -> None:
-        rung.forward(x, w, b, pool.pool_size, **windows, out=y, winners=winners, workspace=workspace)
+        rung.forward(x, w, b, pool_size, **windows, out=y, winners=winners, workspace=workspace)
 
     def backward(rung: Any, workspace: Workspace) -> None:
         rung.backward(
-            dy, winners, x, w, pool.pool_size, **windows, need_dx=need_dx, out=(dx, dw, db), workspace=workspace
+            dy, winners, x, w, pool_size, **windows, need_dx=need_dx, out=(dx, dw, db), workspace=workspace
         )
 
     winners[...] = 0  # for a rung whose backward comes before any forward
