@@ -15,7 +15,8 @@ A plan that fuses
 Its memory is lent to the layers while the plan runs them; whoever calls a layer at another time gets new arrays.
 
 Without fusing, every layer runs alone, in the order and by the formulas of the book, in memory of its own, and keeps
-its last output to be looked at: study mode.
+its last output to be looked at: study mode.  (Who replaces a layer's methods to look inside needs it as well, since a
+fused step calls no layer.)
 """
 
 from collections.abc import Iterator, Sequence
