@@ -278,6 +278,10 @@ class Plan:
             return self.backend.device.empty(shape, dtype)
         return self.workspace.array("input", shape, dtype)
 
+    def tape_input(self, shape: Shape) -> Array | None:
+        """Where a tape reads a batch of `shape`, for who can put it there at once; None where there are no tapes."""
+        return self.input_buffer(shape) if self.uses_tapes else None
+
     def release(self) -> None:
         """Give all memory back, after a batch that was too large for the device."""
         self._tapes.clear()

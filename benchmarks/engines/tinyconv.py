@@ -45,8 +45,7 @@ class Training(Steps):
         begin = perf_counter()
         for _ in range(count):
             rows = next(self._rows)
-            plan = self.model.plan
-            room = plan.input_buffer((self.batch, *self.model.input_shape[1:])) if plan.uses_tapes else None
+            room = self.model.plan.tape_input((self.batch, *self.model.input_shape[1:]))
             loss = self.model.train_on_batch(self._images.gather(rows, room), self._labels.gather(rows))[0]
         return count, perf_counter() - begin, loss
 

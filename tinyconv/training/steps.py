@@ -83,9 +83,9 @@ class PythonSteps:
     def run(self, step: int) -> None:
         model = self._model
         rows = self._order[step * self._batch_size : (step + 1) * self._batch_size]
-        plan, room = model.plan, None
-        if plan.uses_tapes and self._augment is None:  # which might let the model predict
-            room = plan.input_buffer((len(rows), *self._shape))  # where a tape reads it
+        room = None  # while `augment` runs, which may let the model predict, the plan's memory is not safe
+        if self._augment is None:
+            room = model.plan.tape_input((len(rows), *self._shape))
         x, y = self._images.gather(rows, room), self._labels.gather(rows)
         if self._augment is not None:
             key = random.key(model.seed, "augment", model.optimizer.iterations)
