@@ -35,13 +35,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_back
         task.k_end, sums
     );
     const Axis &y = those.y, &x = those.x;
-    sums.write(
-        dx + task.part * part_size, nullptr, task.m, task.n, g.images * y.pixels * x.pixels, g.channels, [&](int o) {
+    const int pixels = g.images * y.pixels * x.pixels;
+    if (ONE_CLASS)
+        sums.write(dx + task.part * part_size, nullptr, task.m, task.n, pixels, g.channels);
+    else
+        sums.write(dx + task.part * part_size, nullptr, task.m, task.n, pixels, g.channels, [&](int o) {
             const int lines = o / x.pixels, n = lines / y.pixels;
             const int row = y.first + (lines - n * y.pixels) * g.stride_y;
             return ((n * g.height + row) * g.width + x.first + (o - lines * x.pixels) * g.stride_x) * g.channels;
-        }
-    );
+        });
 }
 
 // The blocks of the first row of tiles also see all of dy once: they add up its columns for db.

@@ -130,11 +130,13 @@ struct Columns {
 template <class Source, int SIDE>
 struct Copy {
     static constexpr int V = Source::VECTOR;
-    static constexpr unsigned ALL = SIDE * TILE_K / V;                            // vectors in the tile
+    // Along o, a thread takes the same columns of as many rows as share a word of the tile: whole words, then.
+    static constexpr int DEEP = Source::ALONG_K ? 1 : Sums::PER_WORD;
+    static constexpr unsigned ALL = SIDE * TILE_K / (V * DEEP);                   // such groups of vectors in the tile
     static constexpr int EACH = static_cast<int>((ALL + THREADS - 1) / THREADS);  // of which a thread copies so many
     const Source& source;
     typename Source::Place places[EACH];
-    Pack<T, V> held[EACH];
+    Pack<T, V> held[EACH][DEEP];
 
     __device__ static unsigned number(int i) { return threadIdx.x + i * static_cast<unsigned>(THREADS); }
     __device__ static bool mine(int i) { return ALL % THREADS == 0 || number(i) < ALL; }
@@ -144,7 +146,7 @@ struct Copy {
     }
     __device__ static int depth(int i)
     {
-        return static_cast<int>(Source::ALONG_K ? number(i) % (TILE_K / V) * V : number(i) / (SIDE / V));
+        return static_cast<int>(Source::ALONG_K ? number(i) % (TILE_K / V) * V : number(i) / (SIDE / V) * DEEP);
     }
 
     __device__ Copy(const Source& source, int start) : source(source)
@@ -156,7 +158,9 @@ struct Copy {
     {
 #pragma unroll
         for (int i = 0; i < EACH; ++i)
-            if (mine(i)) held[i] = source.at(places[i], k + depth(i), k_end);
+#pragma unroll
+            for (int d = 0; d < DEEP; ++d)
+                if (mine(i)) held[i][d] = source.at(places[i], k + depth(i) + d, k_end);
     }
     __device__ void store(Sums::Word (*tile)[SIDE + Sums::PADDING]) const
     {
@@ -164,15 +168,12 @@ struct Copy {
         for (int i = 0; i < EACH; ++i) {
             if (!mine(i)) continue;
             if (Source::ALONG_K) {
-                Sums::keep<SIDE>(tile, depth(i), outer(i), held[i]);
-            } else if (Sums::ROWS < TILE_K) {
-#pragma unroll
-                for (int e = 0; e < V; ++e) Sums::keep<SIDE>(tile, depth(i), outer(i) + e, held[i].at[e]);
+                Sums::keep<SIDE>(tile, depth(i), outer(i), held[i][0]);
             } else {
                 Pack<Sums::Word, V> words;
 #pragma unroll
-                for (int e = 0; e < V; ++e) words.at[e] = Sums::word(held[i].at[e]);
-                ::store(&tile[depth(i)][outer(i)], words);
+                for (int e = 0; e < V; ++e) words.at[e] = Sums::word(held[i][0].at[e], held[i][DEEP - 1].at[e]);
+                ::store(&tile[depth(i) / Sums::PER_WORD][outer(i)], words);
             }
         }
     }

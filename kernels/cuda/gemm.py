@@ -24,6 +24,7 @@ THREADS = 2**16  # that shall run at once: 512 on each multiprocessor of a large
 LEAST_DEPTH = 64  # of a part: with less, writing and adding the parts takes longer than the product
 LEAST_SAVED = 192  # of k, by cutting it: a shorter walk takes less time than the launch that adds the parts up
 MOST_PARTS = 512  # as the threads that add them up go through them one after the other
+SUM_THREADS = 512  # of a block that adds parts up
 PARTS_BYTES = 32 * 2**20  # what all parts together may take
 MAX_INDEX = 2**31  # the kernels count elements with 32 bits, of which one is the sign
 
@@ -44,12 +45,15 @@ class Tile(NamedTuple):
 
     @property
     def effort(self) -> float:
-        """About the time for one multiply-add of a full tile: itself, and its share of what is read for it.
+        """Instructions that a full tile takes for one multiply-add: itself, and its share of everything around it.
 
-        A thread reads r + c numbers of shared memory for r · c of them, a block R + C of device memory for R · C; the
-        weights are estimates, of which only the order that they put the tiles into matters.
+        Per k, a thread of r × c sums reads (r + c) / 4 vectors of shared memory for r · c multiply-adds.  Per TILE_K,
+        35 instructions keep the loop going and 19 bring in each vector of A and B: roughly what a disassembler counts
+        in the convolution for compute capability 9.0, where the six tiles have 18 to 48 % more than multiply-adds.
         """
-        return 1 + 2 * (1 / self.thread_rows + 1 / self.thread_columns) + 16 * (1 / self.rows + 1 / self.columns)
+        each = self.thread_rows * self.thread_columns
+        vectors = sum(blocks(side * self.depth, 4 * self.threads) for side in (self.rows, self.columns))
+        return 1 + (self.thread_rows + self.thread_columns) / 4 / each + (35 + 19 * vectors) / (each * self.depth)
 
     def defines(self) -> dict[str, int]:
         """The macros that gemm.cuh asks for."""
@@ -60,14 +64,32 @@ class Tile(NamedTuple):
 # For large products, medium ones, and those with few columns or few rows (few filters; one input channel).
 LARGE = Tile(128, 128, 8, 8, 8)
 TILES = (
-    LARGE, Tile(128, 64, 8, 8, 4), Tile(64, 64, 16, 4, 4), Tile(128, 32, 8, 4, 4), Tile(128, 16, 8, 4, 4),
+    LARGE, Tile(128, 64, 16, 8, 4), Tile(64, 64, 16, 4, 4), Tile(128, 32, 16, 8, 4), Tile(128, 16, 16, 4, 4),
     Tile(16, 64, 16, 4, 4),
 )  # fmt: skip
-
+# For threads that have no registers for more than 4 × 4 sums: of doubles, or beside what a pool keeps.
+SMALL_TILES = Tile(64, 64, 16, 4, 4), Tile(128, 32, 8, 4, 4), Tile(128, 16, 16, 4, 4)
 
 # What a tensor core's words are rounded to, in bits; see tensor.cuh.  It takes 16 numbers along k at a time.
 TENSOR_CORES = {"float32": 0, "tf32": 19, "bf16": 16}
-TENSOR_TILES = tuple(tile._replace(depth=16) for tile in TILES if tile.rows > 16 and tile.columns > 16)
+_SMALL_TENSOR_TILES = Tile(64, 64, 16, 4, 8), Tile(128, 32, 16, 4, 8)
+TENSOR_TILES = {
+    "tf32": (Tile(128, 128, 16, 8, 8), Tile(128, 64, 16, 8, 4), *_SMALL_TENSOR_TILES),
+    "bf16": (Tile(128, 128, 16, 8, 8), Tile(128, 64, 16, 8, 8), *_SMALL_TENSOR_TILES),
+}
+
+
+def tiles(
+    itemsize: int, vectors: bool, *, small: bool = False, products: int = 1, precision: str = "float32"
+) -> tuple[Tile, ...]:
+    """The tiles whose sums, and numbers on their way to shared memory, fit into a thread's registers; see `plan`.
+
+    Numbers that come one at a time take a register each, and so do the addresses of strided gradients.
+    """
+    if precision != "float32":
+        return TENSOR_TILES[precision] if vectors else _SMALL_TENSOR_TILES
+    chosen = SMALL_TILES if small or itemsize == 8 else TILES if products == 1 and vectors else TILES[1:]
+    return chosen if vectors else tuple(tile._replace(depth=8) for tile in chosen)
 
 
 class Plan(NamedTuple):
@@ -81,12 +103,12 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def plan(
     m: int, n: int, k: int, itemsize: int, vectors: bool, *, whole: bool = False, small: bool = False,
-    products: int = 1, tiles: tuple[Tile, ...] = TILES,
+    products: int = 1, precision: str = "float32",
 ) -> Plan:
     """The plan that should be fastest; `vectors` says whether A and B are loaded 4 numbers at a time.
 
-    With `whole`, the sum is not cut into parts; with `small`, a thread has 4 × 4 elements of the tile; with several
-    `products`, so many of this size run at once.
+    With `whole`, the sum is not cut into parts; with `small`, a thread has 4 × 4 elements of the tile at most; with
+    several `products`, so many of this size run at once.
 
     A tile that lies partly outside of the result takes as long as another.  Too few threads leave multiprocessors idle;
     cutting k into parts can help.
@@ -103,10 +125,7 @@ def plan(
         return parts if parts > 1 and k - k // parts >= LEAST_SAVED else 1
 
     most_parts = 1 if whole else if_it_pays(min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
-    # The largest tile with numbers that come one at a time needs too many registers, and so do some with doubles.
-    if small or itemsize == 8:
-        tiles = tuple(t for t in tiles if t.thread_rows == 4 and (t.rows > 16 or itemsize == 4))
-    tile = min((t for t in tiles if vectors or t[:2] != LARGE[:2]), key=cost)
+    tile = min(tiles(itemsize, vectors, small=small, products=products, precision=precision), key=cost)
     parts = if_it_pays(min(most_parts, THREADS // (products * tiles_of(tile) * tile.threads)))
     steps = -(-k // tile.depth)
     k_per_part = -(-steps // parts) * tile.depth
@@ -134,9 +153,8 @@ def multiply(
     """
     m, n, k = sizes
     bits = check_precision(precision, out)
-    tiles = TENSOR_TILES if bits else TILES
     tile, parts, k_per_part = plan(
-        m, n, k, out.dtype.itemsize, widths == (4, 4), whole=products > 1, products=products, tiles=tiles
+        m, n, k, out.dtype.itemsize, widths == (4, 4), whole=products > 1, products=products, precision=precision
     )
     part_size = m * n + (0 if columns is None else n)
     defines = {"T": ctype(out.dtype)}
@@ -149,14 +167,21 @@ def multiply(
         kernel, grid, tile.threads, a, b, first_bias, first, second, np.int32(k_per_part), np.int64(part_size),
         *scalars, defines={
             **defines, **tile.defines(), "A_WIDTH": widths[0], "B_WIDTH": widths[1],
-            **({"TENSOR_CORES": bits} if bits else {}),
+            **({"TENSOR_CORES": bits} if bits else {}), **({"ONE_CLASS": 1} if products == 1 else {}),
         },
     )  # fmt: skip
     if parts > 1:
+        rows = rows_of_threads(parts, part_size)
         SUM_PARTS.launch(
-            "sum_parts", blocks(part_size, 32), (32, 16), first, bias, out, columns, np.int32(parts),
-            np.int64(part_size), np.int64(m * n), np.int32(n), defines=defines,
+            "sum_parts", blocks(part_size, SUM_THREADS // rows), (SUM_THREADS // rows, rows), first, bias, out, columns,
+            np.int32(parts), np.int64(part_size), np.int64(m * n), np.int32(n), defines={**defines, "ROWS": rows},
         )  # fmt: skip
+
+
+def rows_of_threads(parts: int, part_size: int) -> int:
+    """How many threads share the `parts` of an element: 1 to 16, such that there are about 2^18 threads in all."""
+    wanted = min(2**18 // part_size, parts, 16)
+    return 1 << wanted.bit_length() - 1 if wanted else 1
 
 
 def check_precision(precision: str, array: Array) -> int:

@@ -22,13 +22,11 @@ struct Position {
 
 struct Sums {
     typedef T Word;  // what shared memory holds
-    static constexpr int ROWS = TILE_K, PADDING = 4;
+    static constexpr int PER_WORD = 1, ROWS = TILE_K, PADDING = 4;
     T at[THREAD_M][THREAD_N];
 
-    __device__ static Word word(T value) { return value; }
-    template <int SIDE>
-    __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, T value) { tile[k][o] = value; }
-    // The same for V neighbours along k.
+    __device__ static Word word(T value, T) { return value; }
+    // Put V neighbours along k into the tile.
     template <int SIDE, int V>
     __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, const Pack<T, V>& values)
     {
@@ -50,7 +48,7 @@ struct Sums {
     __device__ void add(const Word (*a)[TILE_M + PADDING], const Word (*b)[TILE_N + PADDING])
     {
         const Position my;
-#pragma unroll 2  // one step ahead with the reads; more would need more than 128 registers
+#pragma unroll
         for (int k = 0; k < TILE_K; ++k) {
             T a_part[THREAD_M], b_part[THREAD_N];
             read(a[k], my.y, TILE_M / THREAD_M * 4, a_part);

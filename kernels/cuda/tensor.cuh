@@ -52,6 +52,35 @@ __device__ inline void mma(float (&d)[4], const unsigned (&a)[4], const unsigned
 }
 #endif
 
+// Both numbers as bf16, the first in the lower half; or the first as tf32, in the upper bits.
+#if TENSOR_CORES == 16 && defined(__CUDA_ARCH__)
+__device__ inline unsigned rounded(float first, float second)
+{
+    unsigned word;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
+    return word;
+}
+#elif TENSOR_CORES == 19 && __CUDA_ARCH__ >= 900
+__device__ inline unsigned rounded(float first, float)
+{
+    unsigned word;
+    asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(word) : "f"(first));
+    return word;
+}
+#else
+// What those instructions do: the nearest number with DROPPED bits less, of two the even one; NaN and infinities stay.
+template <unsigned DROPPED>
+__device__ inline unsigned nearest(float value)
+{
+    const unsigned bits = __float_as_uint(value), half = (1u << (DROPPED - 1)) - 1 + (bits >> DROPPED & 1);
+    return value != value ? 0x7fff0000u : (bits + half) >> DROPPED << DROPPED;
+}
+__device__ inline unsigned rounded(float first, float second)
+{
+    return TENSOR_CORES == 16 ? nearest<16>(first) >> 16 | nearest<16>(second) : nearest<13>(first);
+}
+#endif
+
 struct Sums {
     typedef unsigned Word;
     static constexpr int PER_WORD = TENSOR_CORES == 16 ? 2 : 1;
@@ -62,37 +91,25 @@ struct Sums {
     static_assert(sizeof(T) == 4, "tensor cores take float");
     float at[DOWN][ACROSS_WARP][4];
 
-    // The nearest number of fewer bits, of two the even one; in the upper bits.  NaN and infinities stay what they are.
-    __device__ static Word word(T value)
-    {
-        constexpr unsigned DROPPED = TENSOR_CORES == 16 ? 16 : 13;
-        const unsigned bits = __float_as_uint(value), half = (1u << (DROPPED - 1)) - 1 + (bits >> DROPPED & 1);
-        return value != value ? 0x7fff0000u : (bits + half) >> DROPPED << DROPPED;
-    }
-    template <int SIDE>
-    __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, T value)
-    {
-        if (PER_WORD == 1)
-            tile[k][o] = word(value);
-        else
-            reinterpret_cast<unsigned short*>(&tile[k / 2][o])[k % 2] = static_cast<unsigned short>(word(value) >> 16);
-    }
-    // The same for V neighbours along k: whole words where there are any, as each store takes a turn at the banks.
+    // The word of numbers that are neighbours along k: of two for bf16, else of the first one.
+    __device__ static Word word(T first, T second) { return rounded(first, second); }
+    // Put V neighbours along k into the tile.
     template <int SIDE, int V>
     __device__ static void keep(Word (*tile)[SIDE + PADDING], int k, int o, const Pack<T, V>& values)
     {
-        if constexpr (PER_WORD == 2 && V % 2 == 0) {
+        if constexpr (V % PER_WORD == 0) {
 #pragma unroll
-            for (int e = 0; e < V; e += 2) tile[(k + e) / 2][o] = word(values.at[e]) >> 16 | word(values.at[e + 1]);
+            for (int e = 0; e < V; e += PER_WORD)
+                tile[(k + e) / PER_WORD][o] = word(values.at[e], values.at[e + PER_WORD - 1]);
         } else {
-#pragma unroll
-            for (int e = 0; e < V; ++e) keep<SIDE>(tile, k + e, o, values.at[e]);
+            static_assert(V == 1, "half a word");
+            reinterpret_cast<unsigned short*>(&tile[k / 2][o])[k % 2] = static_cast<unsigned short>(word(values.at[0], 0));
         }
     }
     template <int SIDE>
     __device__ static T kept(const Word (*tile)[SIDE + PADDING], int k, int o)
     {
-        if (PER_WORD == 1) return __uint_as_float(tile[k][o]);
+        if (PER_WORD == 1) return __uint_as_float(tile[k][o] & 0xffffe000u);  // below, anything may be
         return __uint_as_float(k % 2 ? tile[k / 2][o] & 0xffff0000u : tile[k / 2][o] << 16);
     }
 

@@ -37,10 +37,10 @@ struct Convolution {
 
 constexpr int OUTSIDE = -(1 << 30);  // a row that no tap brings back into the image
 
-// A pixel of one image, which may lie outside.
+// A pixel of one image, which may lie outside, and where its first element is or would be; 32 bits count all elements,
+// which gemm.py checks.  A tap adds the same to the corners of all windows.
 struct Corner {
-    int image;  // its first element; 32 bits count all of them, which gemm.py checks
-    int row, column;
+    int start, row, column;
 };
 
 // (o, k): what tap and channel k see under the window of output pixel o.
@@ -60,18 +60,18 @@ struct Windows {
     }
     __device__ Place corner(int n, int i, int j) const
     {
-        return {n * g.height * g.width * g.channels, i * g.stride_y - g.top, j * g.stride_x - g.left};
+        const int row = i * g.stride_y - g.top, column = j * g.stride_x - g.left;
+        return {((n * g.height + row) * g.width + column) * g.channels, row, column};
     }
     __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const
     {
         const int tap = g.by_channels(k), tap_row = g.by_kernel_width(tap);
-        const int row = p.row + tap_row * g.dilation_y;
-        const int column = p.column + (tap - tap_row * g.kernel_width) * g.dilation_x;
+        const int down = tap_row * g.dilation_y, right = (tap - tap_row * g.kernel_width) * g.dilation_x;
         // As unsigned numbers, negative ones are large: one comparison for both ends.
-        const bool inside = k < k_end && static_cast<unsigned>(row) < static_cast<unsigned>(g.height) &&
-                            static_cast<unsigned>(column) < static_cast<unsigned>(g.width);
-        return inside ? load<WIDTH>(x + p.image + (row * g.width + column) * g.channels + (k - tap * g.channels))
-                      : zeros<WIDTH>();
+        const bool inside = k < k_end && static_cast<unsigned>(p.row + down) < static_cast<unsigned>(g.height) &&
+                            static_cast<unsigned>(p.column + right) < static_cast<unsigned>(g.width);
+        const int further = (down * g.width + right) * g.channels + k - tap * g.channels;
+        return inside ? load<WIDTH>(x + (p.start + further)) : zeros<WIDTH>();
     }
 };
 
@@ -100,7 +100,7 @@ struct WindowsTurned {
         const int column = (k - rows * g.out_width) * g.stride_x + p.column;
         const bool inside = k < k_end && static_cast<unsigned>(row) < static_cast<unsigned>(g.height) &&
                             static_cast<unsigned>(column) < static_cast<unsigned>(g.width);
-        return inside ? load<WIDTH>(x + ((n * g.height + row) * g.width + column) * g.channels + p.channel)
+        return inside ? load<WIDTH>(x + (((n * g.height + row) * g.width + column) * g.channels + p.channel))
                       : zeros<WIDTH>();
     }
 };
@@ -111,7 +111,11 @@ struct WindowsTurned {
 // a pixel lies under every second tap at most, and its neighbour under the others; so the pixels fall into `stride`
 // classes, and the input gradient of each is a product of its own, in which no tap is multiplied by zero.  Within a
 // class, a step to the next pixel is a step to the next output, and a step to the next tap one of `back` outputs
-// back.  With a stride of 1 there is one class, with everything in it.
+// back.  With a stride of 1 there is one class, with everything in it; ONE_CLASS says so to the compiler, as all of this
+// takes registers and, in a small network, more time than the product.
+#ifndef ONE_CLASS
+#define ONE_CLASS 0
+#endif
 struct Axis {
     int first, pixels;        // those at first + stride · a for a < pixels
     int first_tap, step, taps;  // under first_tap + step · t for t < taps
@@ -119,6 +123,15 @@ struct Axis {
 
     __device__ Axis(int which, int size, int kernel, int stride, int dilation, int before)
     {
+        if (ONE_CLASS) {
+            first = first_tap = 0;
+            step = 1;
+            pixels = size;
+            taps = kernel;
+            out = before;
+            back = dilation;
+            return;
+        }
         const int shift = before % stride;
         first = which >= shift ? which - shift : which - shift + stride;  // (first + before) % stride == which
         pixels = first < size ? (size - first + stride - 1) / stride : 0;
@@ -139,7 +152,8 @@ struct Class {
 
     __device__ Class(const Convolution& g, int which)
         : y(which / g.stride_x, g.height, g.kernel_height, g.stride_y, g.dilation_y, g.top),
-          x(which % g.stride_x, g.width, g.kernel_width, g.stride_x, g.dilation_x, g.left), by_taps(divider(x.taps)) {}
+          x(which % g.stride_x, g.width, g.kernel_width, g.stride_x, g.dilation_x, g.left),
+          by_taps(ONE_CLASS ? g.by_kernel_width : divider(x.taps)) {}
     __device__ int depth(const Convolution& g) const { return y.taps * x.taps * g.filters; }
 
     // As `divider` of gemm.py.
@@ -166,17 +180,17 @@ struct OutputsOver {
     {
         if (o >= g.images * those.y.pixels * those.x.pixels) return {0, OUTSIDE, 0};
         const int lines = o / those.x.pixels, n = lines / those.y.pixels;
-        return {n * g.out_height * g.out_width * g.filters, those.y.out + lines - n * those.y.pixels,
-                those.x.out + o - lines * those.x.pixels};
+        const int row = those.y.out + lines - n * those.y.pixels, column = those.x.out + o - lines * those.x.pixels;
+        return {((n * g.out_height + row) * g.out_width + column) * g.filters, row, column};
     }
     __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const
     {
-        const int tap = g.by_filters(k), down = those.by_taps(tap), right = tap - down * those.x.taps;
-        const int i = p.row - down * those.y.back, j = p.column - right * those.x.back;
-        const bool inside = k < k_end && static_cast<unsigned>(i) < static_cast<unsigned>(g.out_height) &&
-                            static_cast<unsigned>(j) < static_cast<unsigned>(g.out_width);
-        return inside ? load<WIDTH>(dy + p.image + (i * g.out_width + j) * g.filters + (k - tap * g.filters))
-                      : zeros<WIDTH>();
+        const int tap = g.by_filters(k), tap_row = those.by_taps(tap);
+        const int up = tap_row * those.y.back, left = (tap - tap_row * those.x.taps) * those.x.back;
+        const bool inside = k < k_end && static_cast<unsigned>(p.row - up) < static_cast<unsigned>(g.out_height) &&
+                            static_cast<unsigned>(p.column - left) < static_cast<unsigned>(g.out_width);
+        const int further = k - tap * g.filters - (up * g.out_width + left) * g.filters;
+        return inside ? load<WIDTH>(dy + (p.start + further)) : zeros<WIDTH>();
     }
 };
 
@@ -196,8 +210,8 @@ struct WeightsTurned {
         const int tap = g.by_filters(k), down = those.by_taps(tap), right = tap - down * those.x.taps;
         const int row = those.y.first_tap + down * those.y.step, column = those.x.first_tap + right * those.x.step;
         return channel < g.channels && k < k_end
-                   ? load<WIDTH>(w + ((row * g.kernel_width + column) * g.channels + channel) * g.filters +
-                                 (k - tap * g.filters))
+                   ? load<WIDTH>(w + (((row * g.kernel_width + column) * g.channels + channel) * g.filters + k -
+                                  tap * g.filters))
                    : zeros<WIDTH>();
     }
 };

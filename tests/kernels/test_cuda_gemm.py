@@ -20,6 +20,11 @@ FUSED, THREE = (registry.implementation("conv_relu_maxpool", name) for name in (
 CUDA, IM2COL = (registry.implementation("conv2d", name) for name in ("cuda", "im2col"))
 DENSE, DENSE_DEFINITION = (registry.implementation("dense", name) for name in ("cuda", "definition"))
 
+EVERY_TILE = sorted({
+    tile for size in (4, 8) for vectors in (True, False) for small in (True, False)
+    for tile in gemm.tiles(size, vectors, small=small)
+})  # fmt: skip
+
 
 def all_products(rung, shape, w_shape, dtype, **windows):
     """y with and without bias, dx, dw and db of one convolution."""
@@ -34,7 +39,7 @@ def all_products(rung, shape, w_shape, dtype, **windows):
 
 
 @pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("tile", gemm.TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+@pytest.mark.parametrize("tile", EVERY_TILE, ids=lambda tile: "x".join(map(str, tile)))
 def test_every_tile(tile, parts, monkeypatch):
     """With several tiles in each direction, the last ones partly outside; by fours where channels allow."""
 
@@ -54,7 +59,7 @@ def test_every_tile(tile, parts, monkeypatch):
             assert np.linalg.norm(mine - theirs) <= tolerance * np.linalg.norm(theirs)
 
 
-@pytest.mark.parametrize("tile", gemm.TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+@pytest.mark.parametrize("tile", EVERY_TILE, ids=lambda tile: "x".join(map(str, tile)))
 def test_every_tile_pools(tile, monkeypatch):
     monkeypatch.setattr(gemm, "plan", lambda m, n, k, *_, **__: gemm.Plan(tile, 1, k))
     rng = np.random.default_rng(0)
@@ -85,22 +90,31 @@ def test_pools_of_more_places_than_a_byte_can_number():
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
-@pytest.mark.parametrize("file", ["conv2d/conv2d.cu", "dense/dense.cu", "conv_relu_maxpool/quarters.cu"])
-def test_no_tile_spills(file, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "options"), [
+        ("conv2d/conv2d.cu", {}), ("conv2d/conv2d.cu", {"products": 4}), ("dense/dense.cu", {}),
+        ("conv_relu_maxpool/quarters.cu", {}), ("conv_relu_maxpool/places.cu", {"small": True}),
+        ("conv2d/conv2d.cu", {"precision": "tf32"}), ("conv2d/conv2d.cu", {"precision": "bf16"}),
+    ], ids=lambda one: Path(one).stem if isinstance(one, str) else "-".join(map(str, one.values())),
+)  # fmt: skip
+def test_no_tile_spills(file, options, tmp_path):
     """Every tile of floats that `plan` can choose leaves its sums in registers, at three generations of GPUs."""
     variants = []
-    for tile in gemm.TILES:
-        for widths in ((4, 4),) if tile == gemm.LARGE else ((4, 4), (1, 1)):
-            macros = {**tile.defines(), "T": "float", "WINNER": "char", "A_WIDTH": widths[0], "B_WIDTH": widths[1]}
+    for width in (4, 1):
+        for tile in gemm.tiles(4, width == 4, **options):
+            macros = {**tile.defines(), "T": "float", "WINNER": "char", "A_WIDTH": width, "B_WIDTH": width}
+            macros |= {"ONE_CLASS": 1} if options.get("products", 1) == 1 else {}
+            macros |= {"TENSOR_CORES": gemm.TENSOR_CORES[options["precision"]]} if "precision" in options else {}
             variants.append(tmp_path / f"variant_{len(variants)}.cu")
             text = source.variant(Path(registry.__file__).parent / file, source.defines(macros))
             variants[-1].write_text(text, encoding="utf-8")
-    targets = [f"-gencode=arch=compute_{one},code=sm_{one}" for one in (75, 80, 90)]
-    command = ["nvcc", "-std=c++17", "-fatbin", "-Xptxas=-v", *targets, *variants]
+    generations = (80, 90) if "precision" in options else (75, 80, 90)
+    targets = [f"-gencode=arch=compute_{one},code=sm_{one}" for one in generations]
+    command = ["nvcc", "-std=c++17", "-fatbin", "-Xptxas=-v", "--threads=0", *targets, *variants]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     spilled = re.findall(r"(\d+) bytes spill stores", ended.stderr)
-    assert len(spilled) >= 3 * len(variants)
+    assert len(spilled) >= len(generations) * len(variants)
     assert set(spilled) == {"0"}, ended.stderr
 
 
@@ -140,11 +154,29 @@ def test_long_sums_of_small_results_are_cut_into_parts():
     assert gemm.plan(10**6, 64, 576, 4, True).parts == 1
 
 
+@pytest.mark.parametrize("rows", [1, 2, 4, 8, 16])
+def test_parts_are_added_by_as_many_rows_of_threads_as_there_may_be(rows, monkeypatch):
+    """Of two results of which one follows the other, with parts left over for some of the rows."""
+    monkeypatch.setattr(gemm, "rows_of_threads", lambda parts, part_size: rows)
+    monkeypatch.setattr(gemm, "plan", lambda m, n, k, *_, **__: gemm.Plan(gemm.TILES[2], 19, 16))
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((300, 30)).astype(np.float32), rng.standard_normal((300, 70)).astype(np.float32)
+    dw, db = DENSE.backward_weights(x, dy)
+    np.testing.assert_allclose(dw, x.T @ dy, atol=1e-4)
+    np.testing.assert_allclose(db, dy.sum(0), atol=1e-4)
+
+
+def test_threads_that_add_parts_up():
+    """Few elements are shared by many threads, many elements by none, and no thread is without a part."""
+    sizes = [(3, 692_224), (5, 819_200), (51, 73_856), (50, 8192), (2, 100), (450, 640), (2, 2**22)]
+    assert [gemm.rows_of_threads(*size) for size in sizes] == [1, 1, 2, 16, 2, 16, 1]
+
+
 def test_a_short_sum_is_not_worth_a_second_launch():
     assert gemm.plan(32, 10, 128, 4, False).parts == 1
     assert gemm.plan(32, 10, 255, 4, False).parts == 1
     assert gemm.plan(32, 10, 256, 4, False).parts == 4
-    assert gemm.plan(16_000, 32, 576, 4, True).parts == 2  # one large cut saves as much as three small ones
+    assert gemm.plan(32_000, 32, 576, 4, True).parts == 2  # one large cut saves as much as three small ones
 
 
 def test_products_at_once_fill_the_gpu_together():
