@@ -1,29 +1,33 @@
 """What a GPU makes of tinyconv, in one run: `python -m tinyconv.benchmarks.gpu_report`.
 
 Writes benchmarks/results/gpu-NAME.json, .md and .png with
-- images per second of whole training steps, against PyTorch eager and compiled (where it is installed, with CUDA);
-- the convolution's arithmetic rate on a large batch, against that of a large matrix product, and the copy bandwidth;
+- what was aimed at and what was reached;
+- images per second of whole training steps, against PyTorch eager and compiled (where it is installed, with CUDA), and
+  how long each launch of such a step takes;
+- the convolution's arithmetic rate on a large batch in every precision, beside cuDNN's and the GPU's limits;
 - how far the losses of the first steps are from those of the processor, and whether two runs have the same bits;
-- seconds for the twelve epochs of `course_cnn` on MNIST, where its data are at hand.
+- seconds for the twelve epochs of `course_cnn` on MNIST, and seconds and accuracy of the fastest recipe, where MNIST is
+  at hand.
 """
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinyconv import backends, datasets, gpu, zoo
-from tinyconv.backends import Backend
 from tinyconv.errors import BackendError, TinyconvError
-from tinyconv.kernels.costs import Convolution
 from tinyconv.plots.figure import BLUE, GREY
 
-from . import charts, contestants, machine
+from . import charts, contestants, gpu_kernels, gpu_launches, machine, recipes
+from .engines.tinyconv import Record
+from .gpu_kernels import KernelSizes
 from .measure import Measurement
 from .peers import Contest, hold, values_json
 from .race import Rounds, Say
@@ -34,8 +38,10 @@ if TYPE_CHECKING:
 
 RESULTS = Path("benchmarks") / "results"
 SUMMARY = (
-    "Training steps: medians of {rounds} rounds in which the contestants took turns of about {seconds:g} s. Kernels: "
-    "medians of {rounds} rounds of launches one after the other, waited for at the end. All in float32."
+    "Training steps: medians of {rounds} rounds in which the contestants took turns of about {seconds:g} s, all in "
+    "float32. Launches: each of a step repeated alone. Kernels: medians of {rounds} rounds of launches one after the "
+    "other, waited for at the end; tinyconv keeps numbers as float32 in memory whatever the precision, cuDNN keeps "
+    "bf16 as bf16."
 )
 
 
@@ -44,16 +50,43 @@ class Sizes:
     """How much is measured; small ones are for tests."""
 
     networks: Sequence[str] = ("mnist_convnet", "course_cnn")
-    image: tuple[int, int, int, int] = (256, 56, 56, 64)  # of the convolution: 3×3 kernels, as many filters as channels
-    matrix: int = 4096
-    copied: int = 2**28  # numbers
-    launches: int = 20
+    kernels: KernelSizes = field(default_factory=KernelSizes)
+    repeats: int = 50  # of each launch of a step
     steps: int = 100
     epochs: int = 12
+    seeds: int = 30
     against: str = "numba"  # the backend on the processor whose losses are compared
 
 
 EVERYTHING = Sizes()
+
+
+class Goal(NamedTuple):
+    """Something aimed at.
+
+    Attributes:
+        what: a phrase.
+        aim: for people.
+        reached: what was measured, for people; empty if it was not.
+        ok: whether that is enough.
+    """
+
+    what: str
+    aim: str
+    reached: str
+    ok: bool
+
+    @property
+    def verdict(self) -> str:
+        """In a word, where there is something to judge."""
+        return "" if not self.reached else "yes" if self.ok else "no"
+
+
+class Trainings(NamedTuple):
+    """Seconds of training, and accuracy on the test set, of each seed."""
+
+    seconds: list[float]
+    accuracy: list[float]
 
 
 def run(rounds: Rounds, sizes: Sizes = EVERYTHING, *, say: Say = print) -> Report:
@@ -61,28 +94,42 @@ def run(rounds: Rounds, sizes: Sizes = EVERYTHING, *, say: Say = print) -> Repor
     backend = backends.get("cupy")
     name = machine.gpu() or "no GPU"
     described = machine.describe() | {"gpu": name}
-    steps = training_steps(rounds, sizes, say) if sizes.networks else None
-    kernels = kernel_rates(backend, rounds, sizes, say)
-    same = agreement(sizes, say)
-    seconds = course(sizes, say)
-    described["versions"] |= steps.versions if steps else {}
-    tables = [_kernel_table(kernels), Table(["check", "result"], [[key, str(value)] for key, value in same.items()])]
-    results: dict[str, Any] = {
-        "kernels": {key: one.as_json() for key, one in kernels.items()}, "checks": same, "course_cnn_seconds": seconds,
-    }
-    if steps:
-        speeds = steps.values("samples_per_second")
-        tables.insert(0, _step_table(steps))
-        results["samples_per_second"] = values_json(speeds)
-    notes = list(steps.notes()) if steps else []
-    if seconds is not None:
-        notes.insert(0, f"{sizes.epochs} epochs of course_cnn on MNIST: {seconds:.2f} s of training.")
+    steps = training_steps(rounds, sizes, say)
+    say("the launches of a step")
+    batches = {network: zoo.entry(network).batch_size for network in sizes.networks}
+    launches = {one: gpu_launches.of_a_step(one, batch, sizes.repeats) for one, batch in batches.items()}
+    cases, notes = gpu_kernels.ours(backend, sizes.kernels), steps.notes()
+    try:
+        cases |= gpu_kernels.cudnns(sizes.kernels)
+    except (ImportError, RuntimeError) as problem:
+        notes.append(f"Not run: cuDNN ({problem}).")
+    kernels = gpu_kernels.rates(cases, rounds, sizes.kernels.launches, say)
+    del cases  # and their memory
+    same, seconds, record = agreement(sizes, say), course(sizes, say), fastest_recipe(sizes, say)
+    if seconds is None:
+        notes.append("Not run: course_cnn and the fastest recipe on MNIST (its data are not at hand).")
+    described["versions"] |= steps.versions
+    speeds = steps.values("samples_per_second")
+    reached = goals(speeds, kernels, same, seconds, record, sizes)
     return Report(
         name=f"gpu-{slug(name)}", title=f"tinyconv on {name.split(',')[0]}", machine=described,
         summary=SUMMARY.format(rounds=rounds.rounds, seconds=rounds.seconds), settings=rounds.as_json(),
-        results=results, tables=tables, notes=notes,
-        figure=_figure(kernels, f"{name}; {charts.caption(described, rounds.threads)}"),
-    )
+        results={
+            "goals": [goal._asdict() for goal in reached], "samples_per_second": values_json(speeds),
+            "launches": {network: [one._asdict() for one in many] for network, many in launches.items()},
+            "kernels": {key: one.as_json() for key, one in kernels.items()}, "checks": same,
+            "course_cnn_seconds": seconds, "fastest_recipe": record and record._asdict(),
+        },
+        tables=[
+            Table(
+                ["goal", "aim", "reached", ""],
+                [[one.what, one.aim, one.reached or "not measured", one.verdict] for one in reached],
+            ),
+            *([_step_table(steps)] if speeds else []),
+            *(gpu_launches.table(one, batches[one], many) for one, many in launches.items()), _kernel_table(kernels),
+        ],
+        notes=notes, figure=_figure(kernels, f"{name}; {charts.caption(described, rounds.threads)}"),
+    )  # fmt: skip
 
 
 def training_steps(rounds: Rounds, sizes: Sizes, say: Say) -> Contest:
@@ -94,52 +141,40 @@ def training_steps(rounds: Rounds, sizes: Sizes, say: Say) -> Contest:
     )
 
 
-def kernel_rates(backend: Backend, rounds: Rounds, sizes: Sizes, say: Say) -> dict[str, Measurement]:
-    """GFLOP/s of the convolution, forward and both ways back, and of a matrix product; GB/s of a copy."""
-    device, rng = backend.device, np.random.default_rng(0)
-
-    def random(*shape: int) -> Any:
-        return device.asarray(rng.random(shape, np.float32))
-
-    n, height, width, channels = sizes.image
-    x, w = random(*sizes.image), random(3, 3, channels, channels)
-    windows: dict[str, Any] = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
-    conv = backend.choose("conv2d", Convolution((height, width, channels), w.shape, dtype=np.dtype("f4"), **windows))
-    y, workspace = device.empty(sizes.image, np.float32), device.workspace()
-    dx, dw, db = device.empty(x.shape, x.dtype), device.empty(w.shape, w.dtype), device.empty((channels,), x.dtype)
-    a, b = random(sizes.matrix, sizes.matrix), random(sizes.matrix, sizes.matrix)
-    c, copied = device.empty(a.shape, a.dtype), device.zeros(sizes.copied, np.float32)
-    target = device.zeros(sizes.copied, np.float32)
-    flops = 2 * n * height * width * 9 * channels**2
-
-    def copy() -> None:
-        target[...] = copied
-
-    cases: dict[str, tuple[float, Callable[[], Any]]] = {
-        "convolution forward": (flops, lambda: conv.forward(x, w, None, **windows, out=y, workspace=workspace)),
-        "convolution, input gradient": (
-            flops, lambda: conv.backward_input(y, w, x.shape, **windows, out=dx, workspace=workspace)
-        ),
-        "convolution, weight gradient": (
-            flops, lambda: conv.backward_weights(x, y, w.shape, **windows, out=(dw, db), workspace=workspace)
-        ),
-        "matrix product": (2 * sizes.matrix**3, lambda: backend.dense.forward(a, b, out=c, workspace=workspace)),
-        "copy (GB/s, read and written)": (8 * sizes.copied, copy),
-    }
-    measured = {}
-    for key, (work, launch) in cases.items():
-        say(key)
-        launch()
-        rates = []
-        for _ in range(rounds.rounds):
-            device.synchronize()
-            begin = perf_counter()
-            for _ in range(sizes.launches):
-                launch()
-            device.synchronize()
-            rates.append(work * sizes.launches / (perf_counter() - begin) / 1e9)
-        measured[key] = Measurement(tuple(rates))
-    return measured
+def goals(
+    speeds: Mapping[str, Mapping[str, Measurement]], kernels: Mapping[str, Measurement], same: Mapping[str, Any],
+    seconds: float | None, record: Trainings | None, sizes: Sizes,
+) -> list[Goal]:
+    """What is aimed at, and what of it was reached."""
+    found = []
+    for network, measured in speeds.items():
+        for peer, aim in ((contestants.EAGER_GPU, 3.0), (contestants.COMPILED_GPU, 1.0)):
+            both = {contestants.CUPY.name, peer.name} <= set(measured)
+            times = measured[contestants.CUPY.name].over(measured[peer.name]).median if both else 0.0
+            what = f"steps of {network}, batch {zoo.entry(network).batch_size}, against {peer.label}"
+            found.append(Goal(what, f"≥ {aim:g}×", f"{times:.2f}×" if both else "", times >= aim))
+    what = f"{sizes.epochs} epochs of course_cnn on MNIST"
+    reached = "" if seconds is None else f"{seconds:.2f} s"
+    found.append(Goal(what, "≤ 2 s", reached, seconds is not None and seconds <= 2))
+    what = f"training to 99.0 % of MNIST, mean of {sizes.seeds} seeds"
+    if record is None:
+        found.append(Goal(what, "≤ 0.3 s", "", False))
+    else:
+        time, accuracy = fmean(record.seconds), fmean(record.accuracy)
+        found.append(Goal(what, "≤ 0.3 s", f"{time:.3f} s, {accuracy:.2%}", time <= 0.3 and accuracy >= 0.99))
+    for precision, aim, limit, whole in (
+        ("float32", 0.7, "the multiply-adds this GPU can do", lambda product: gpu_kernels.PEAK),
+        ("bf16", 0.5, "cuDNN's", lambda product: gpu_kernels.convolution("cuDNN", "bf16", product)),
+    ):
+        parts = gpu_kernels.parts_of(kernels, "tinyconv", precision, whole)
+        what = f"{precision} convolution, forward / input / weight gradient, of {limit}"
+        reached = " / ".join(f"{part:.0%}" for part in parts)
+        found.append(Goal(what, f"≥ {aim:.0%}", reached, bool(parts) and min(parts) >= aim))
+    largest = same["largest difference of the losses"]
+    what = f"losses of {sizes.steps} steps, against {sizes.against}'s"
+    found.append(Goal(what, "within 0.001", f"{largest:.1e}", largest <= 1e-3))
+    twice = same["two runs have the same bits"]
+    return [*found, Goal("two runs", "the same bits", "the same bits" if twice else "other bits", twice)]
 
 
 def agreement(sizes: Sizes, say: Say) -> dict[str, Any]:
@@ -158,9 +193,7 @@ def agreement(sizes: Sizes, say: Say) -> dict[str, Any]:
         weights.append(model.get_weights())
     same = all(np.array_equal(one, other) for one, other in zip(*weights[1:], strict=True))
     return {
-        f"largest difference of the losses to {sizes.against}'s in {sizes.steps} steps": float(
-            np.abs(np.subtract(losses[0], losses[1])).max()
-        ),
+        "largest difference of the losses": float(np.abs(np.subtract(losses[0], losses[1])).max()),
         "two runs have the same bits": same and losses[1] == losses[2],
     }
 
@@ -181,6 +214,17 @@ def course(sizes: Sizes, say: Say) -> float | None:
     return perf_counter() - begin
 
 
+def fastest_recipe(sizes: Sizes, say: Say) -> Trainings | None:
+    """Train the recipe of time-to-accuracy on MNIST with many seeds; None where its data are not at hand."""
+    try:
+        trial = Record(backend="cupy", recipe=recipes.recipe("tinyconv").as_json(), data="mnist")
+    except TinyconvError:
+        return None
+    say("the fastest recipe on MNIST")
+    turns = [trial.turn(seed) for seed in range(sizes.seeds)]
+    return Trainings([one["seconds"] for one in turns], [one["accuracy"] for one in turns])
+
+
 def slug(name: str) -> str:
     """A GPU's name as part of a file's.
 
@@ -192,20 +236,24 @@ def slug(name: str) -> str:
 
 def _figure(kernels: Mapping[str, Measurement], caption: str) -> "Figure":
     bars = [
-        charts.Bar(key, one.median, f"{one.median:,.0f}", BLUE if key.startswith("conv") else GREY)
+        charts.Bar(key, one.median / 1000, f"{one.median / 1000:,.1f}", BLUE if key.startswith("tinyconv") else GREY)
         for key, one in kernels.items()
-        if "GB/s" not in key
+        if key != gpu_kernels.COPY
     ]
-    return charts.bars({"Arithmetic of large batches": bars}, quantity="GFLOP/s in float32", caption=caption)
+    return charts.bars(
+        {"One large convolution, by precision and product, and what the GPU can do": bars}, quantity="TFLOP/s",
+        caption=caption,
+    )
 
 
 def _kernel_table(kernels: Mapping[str, Measurement]) -> Table:
-    product = kernels["matrix product"]
-    rows = [
-        [key, f"{one.median:,.0f} ±{one.spread:.0%}", "–" if "GB/s" in key else f"{one.over(product).median:.0%}"]
-        for key, one in kernels.items()
-    ]
-    return Table(["kernel", "GFLOP/s", "of the matrix product"], rows, title="Kernels")
+    peak = kernels[gpu_kernels.PEAK]
+    rows = []
+    for key, one in kernels.items():
+        amount = f"{one.median:,.0f} GB/s" if key == gpu_kernels.COPY else f"{one.median / 1000:,.1f} TFLOP/s"
+        part = "–" if key == gpu_kernels.COPY else f"{one.over(peak).median:.0%}"
+        rows.append([key, f"{amount} ±{one.spread:.0%}", part])
+    return Table(["kernel", "rate", "of the multiply-adds"], rows, title="Kernels")
 
 
 def _step_table(steps: Contest) -> Table:

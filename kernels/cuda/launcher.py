@@ -6,7 +6,7 @@
 Which of the two it is, is decided by the arrays; the calling code does not know.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -54,15 +54,13 @@ class Source:
         _check_sizes(self, kernel, *sizes)
         macros = self._macros(defines)
         first = next((one for one in arguments if not (one is None or isinstance(one, np.generic))), None)
+        machine: Any
         if first is None or isinstance(first, np.ndarray):
-            from . import host
-
-            run = partial(host.launch, self.path, kernel, macros, *sizes, arguments, shared)
-            _recorded.append(run) if _recording else run()
+            from . import host as machine
         else:
-            from . import gpu
-
-            gpu.launch(self.path, kernel, macros, *sizes, arguments, shared)
+            from . import gpu as machine
+        run = partial(machine.launch, self.path, kernel, macros, *sizes, arguments, shared)
+        _recorded.append(run) if _recording else run()
 
     def _macros(self, given: Mapping[str, object] | None) -> Defines:
         key = tuple(given.items()) if given else ()
@@ -73,12 +71,15 @@ class Source:
 
 
 _recording = False
-_recorded: list[Callable[[], None]] = []
+_recorded: list["partial[None]"] = []
 
 
 @contextmanager
-def recording() -> Iterator[list[Callable[[], None]]]:
-    """Write down launches on the host instead of running them, as a GPU's stream does that captures a graph."""
+def recording() -> Iterator[list["partial[None]"]]:
+    """Write launches down instead of running them, as a GPU's stream does that captures a graph.
+
+    Each can be called to run it; its `args` are the file, the kernel, the macros, grid and block, and the arguments.
+    """
     global _recording, _recorded
     _recording, _recorded = True, []
     try:

@@ -18,6 +18,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import backends, devices, doctor, gpu, plots
+from tinyconv.benchmarks import gpu_launches
 from tinyconv.errors import BackendError, DataError
 from tinyconv.kernels.cuda import graphs, host, step
 from tinyconv.kernels.cuda import source as text_of
@@ -327,6 +328,12 @@ def twin(model: Sequential) -> Sequential:
     return other
 
 
+def test_launches_are_written_down_and_timed_one_by_one() -> None:
+    launches = gpu_launches.of_a_step("fashion_perceptron", batch=3, repeats=2)
+    assert State.launched == 2 * len(launches)  # each a graph of its own, once to warm up
+    assert [one.kernel for one in launches][-2:] == ["adam, step", "step, finish"]
+
+
 def test_training_on_a_gpu_is_the_same_as_with_numpy(tmp_path: Path) -> None:
     x, y = data()
     model = net()
@@ -549,14 +556,14 @@ def test_data_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) 
 
 def test_data_that_leave_no_room_for_a_step_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = data()
-    launch, model, other = GraphedSteps._launch, net(), net()
+    launch, model, other = GraphedSteps.launch, net(), net()
     wanted = other.fit(x, y, batch_size=8, verbose=0).history
 
     def too_late(steps: GraphedSteps, n: int) -> None:
         launch(steps, n)
         raise FakeOutOfMemoryError("Out of memory")
 
-    monkeypatch.setattr(GraphedSteps, "_launch", too_late)
+    monkeypatch.setattr(GraphedSteps, "launch", too_late)
     before = model.get_weights()
     assert isinstance(steps_for(model, x, y, 8, None, [], live=False), PythonSteps)
     for one, same in zip(before, model.get_weights(), strict=True):  # moving averages, too

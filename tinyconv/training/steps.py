@@ -138,7 +138,7 @@ class GraphedSteps:
         """Take a step and undo it, so that memory which a step needs beside the data is missed here already."""
         self.begin(0, np.arange(len(self._x)))
         try:
-            self._launch(n)
+            self.launch(n)
             self._seen.add(n)
         finally:
             self._snapshot.restore()
@@ -167,7 +167,7 @@ class GraphedSteps:
     def run(self, step: int) -> None:
         n = min(self._batch_size, self._size - self._done)
         if n not in self._seen:  # compiles the kernels and makes the buffers
-            self._launch(n)
+            self.launch(n)
             self._seen.add(n)
         else:
             if n not in self._graphs:
@@ -180,10 +180,10 @@ class GraphedSteps:
         from tinyconv.kernels.cuda import graphs
 
         assert self._plan.workspace is not None
-        return graphs.capture(lambda: self._launch(n), like=self._x, keep=self._plan.workspace.memory())
+        return graphs.capture(lambda: self.launch(n), like=self._x, keep=self._plan.workspace.memory())
 
-    def _launch(self, n: int) -> None:
-        """One step on the next `n` examples."""
+    def launch(self, n: int) -> None:
+        """Launch one step on the next `n` examples."""
         plan, now = self._plan, self._now
         assert plan.workspace is not None
         self._kernels.begin(now)
