@@ -1,18 +1,9 @@
-// What a step of training does besides the operations: look up its numbers, keep count; two lines of arithmetic.
+// What a step of training does when its batch and its numbers are there (begin.cu): keep count; two lines of arithmetic.
 //
 // `clock` holds what a captured graph cannot be told when it is repeated:
 //     clock[0]  how many examples of this epoch are done     clock[1]  how many steps of it
 //     clock[2]  how many steps of training in all
 #include "device.cuh"
-
-// numbers = this step's row of `table` (steps, columns); step = the number of the step, for random numbers.
-extern "C" __global__ void begin(
-    const long long* clock, const double* table, int columns, double* numbers, unsigned* step)
-{
-    for (int i = 0; i < columns; i++)
-        numbers[i] = table[clock[1] * columns + i];
-    step[0] = static_cast<unsigned>(clock[2]);
-}
 
 // Add a batch's losses to totals[0] and its right predictions to totals[1], always in the same order; move the clock.
 //

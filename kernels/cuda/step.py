@@ -1,4 +1,4 @@
-"""What a step of training does on a GPU besides the operations: see `step.cu`, `gather.cu`.
+"""What a step of training does on a GPU besides the operations: see `begin.cu`, `step.cu`.
 
 A captured step cannot be told anything when it is repeated.  What changes from step to step is read from the `Clock`.
 """
@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import contiguous
+from .gemm import width
 from .launcher import CTYPES, Source, blocks, ctype
+from .launches import MOST_BLOCKS_Y
 
 Array = Any
 
 THREADS = 256
-DTYPES = frozenset(CTYPES)  # of data that `gather` takes
+DTYPES = frozenset(CTYPES)  # of data that `begin` takes
 
-_SOURCE = Source(Path(__file__).with_name("step.cu"))
-_GATHER = Source(Path(__file__).with_name("gather.cu"))
+_BEGIN, _SOURCE = (Source(Path(__file__).with_name(name)) for name in ("begin.cu", "step.cu"))
 
 
 class Clock(NamedTuple):
@@ -31,20 +32,17 @@ class Clock(NamedTuple):
     totals: Array  # float64 (2,): losses added up, right predictions
 
 
-def begin(now: Clock) -> None:
-    """Look up the numbers of this step."""
-    columns = np.int32(now.table.shape[1])
-    _SOURCE.launch("begin", 1, 1, now.clock, now.table, columns, now.numbers, now.step, defines={"T": "float"})
-
-
-def gather(x: Array, now: Clock, out: Array) -> None:
-    """out (n, …) = this step's rows of x, converted to the dtype of `out`."""
-    row = out.size // len(out)
-    vector = 4 if row % 4 == 0 else 1
-    _GATHER.launch(
-        "gather", blocks(out.size, THREADS * vector), THREADS, x, now.order, now.clock, out, np.int64(len(out)),
-        np.int64(row), defines={"T": ctype(out.dtype), "SOURCE": ctype(x.dtype), "VECTOR": vector},
-    )
+def begin(now: Clock, x: Array, batch: Array, targets: Array, targets_batch: Array) -> None:
+    """Gather this step's rows of x, converted to the dtype of `batch`, and of the targets; look up its numbers."""
+    row, targets_row = (one.size // len(one) for one in (batch, targets_batch))
+    vector = min(width(x, row), width(batch, row))
+    _BEGIN.launch(
+        "begin", (len(batch), min(blocks(row, THREADS * vector), MOST_BLOCKS_Y)), THREADS, x, batch, np.int64(row),
+        targets, targets_batch, np.int64(targets_row), now.order, now.clock, now.table, np.int32(now.table.shape[1]),
+        now.numbers, now.step, defines={
+            "T": ctype(batch.dtype), "SOURCE": ctype(x.dtype), "TARGET": ctype(targets.dtype), "VECTOR": vector,
+        },
+    )  # fmt: skip
 
 
 def finish(losses: Array, logits: Array, classes_of: Array | None, now: Clock) -> None:

@@ -23,26 +23,30 @@ def clock(order: Any, table: Any = ((0.0,),), done: int = 0, steps: int = 0, eve
 
 def test_the_numbers_of_this_step() -> None:
     now = clock([0], [[1, 2], [3, 4], [5, 6]], steps=1, ever=2**32 + 7)
-    step.begin(now)
+    step.begin(now, *(np.zeros((1, 1)) for _ in range(4)))
     np.testing.assert_array_equal(now.numbers, [3, 4])
     assert now.step[0] == 7
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "int64", "float32", "float64"])
-@pytest.mark.parametrize("shape", [(4, 3, 2), (5, 3), (), (300,)])
-def test_gather(dtype: str, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(4, 3, 2), (5, 3), (), (300,), (2053,), (36, 64)])
+def test_the_batch_of_this_step(dtype: str, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 2 if dtype == "bool" else 100, (20, *shape)).astype(dtype)
-    order = rng.permutation(20)
-    out = np.full((6, *shape), np.nan, np.float32)
-    step.gather(x, clock(order, done=9), out)
-    np.testing.assert_array_equal(out, x[order[9:15]].astype(np.float32))
+    targets, order = rng.random((20, 700)).astype(np.float32), rng.permutation(20)
+    batch, targets_batch = np.full((6, *shape), np.nan, np.float32), np.full((6, 700), np.nan, np.float32)
+    step.begin(clock(order, done=9), x, batch, targets, targets_batch)
+    np.testing.assert_array_equal(batch, x[order[9:15]].astype(np.float32))
+    np.testing.assert_array_equal(targets_batch, targets[order[9:15]])
 
 
-def test_labels_are_gathered_as_they_are() -> None:
-    labels, out = np.arange(10) + 2**40, np.zeros(3, np.int64)
-    step.gather(labels, clock([9, 8, 7, 6], done=1), out)
-    np.testing.assert_array_equal(out, labels[[8, 7, 6]])
+def test_labels_are_gathered_as_they_are_and_data_may_start_anywhere() -> None:
+    labels, batch = np.arange(10) + 2**40, np.zeros(3, np.int64)
+    bytes_ = np.arange(41, dtype=np.uint8)
+    x, x_batch = bytes_[1:].reshape(10, 4), np.zeros((3, 4), np.float32)
+    step.begin(clock([9, 8, 7, 6], done=1), x, x_batch, labels, batch)
+    np.testing.assert_array_equal(batch, labels[[8, 7, 6]])
+    np.testing.assert_array_equal(x_batch, x[[8, 7, 6]])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -120,10 +124,13 @@ def test_a_capture_that_fails_leaves_nothing_behind() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
-@pytest.mark.parametrize("macros", [(("T", "float"),), (("SOURCE", "unsigned char"), ("T", "float"), ("VECTOR", "4"))])
-def test_compiles_for_a_gpu(macros: source.Defines, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "macros"),
+    [("step.cu", {}), ("begin.cu", {"SOURCE": "unsigned char", "TARGET": "long long", "VECTOR": 4})],
+)
+def test_compiles_for_a_gpu(file: str, macros: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "kernels.cu"
-    path.write_text(source.variant(source.FOLDER / ("step.cu" if len(macros) == 1 else "gather.cu"), macros))
+    path.write_text(source.variant(source.FOLDER / file, source.defines({"T": "float", **macros})))
     command = ["nvcc", "-std=c++17", "-arch=sm_75", "-cubin", "-Xptxas=-v", path, "-o", tmp_path / "kernels.cubin"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -186,11 +186,9 @@ class GraphedSteps:
         """Launch one step on the next `n` examples."""
         plan, now = self._plan, self._now
         assert plan.workspace is not None
-        self._kernels.begin(now)
         x = plan.input_buffer((n, *self._x.shape[1:]))
         targets = plan.workspace.array("targets", (n, *self._targets.shape[1:]), self._targets.dtype)
-        self._kernels.gather(self._x, now, x)
-        self._kernels.gather(self._targets, now, targets)
+        self._kernels.begin(now, self._x, x, self._targets, targets)
         losses, logits = plan.launch(x, targets, now.step)
         self._optimizer.update(*(now.numbers[i : i + 1] for i in range(now.numbers.size)))
         self._kernels.finish(losses, logits, self._classes, now)
