@@ -110,12 +110,17 @@ def _depth_blocks(depth: int, a_k: int) -> Array:
 
 @jit()
 def _fill_up(b, wide):
-    rows, columns = b.shape
-    for row in range(rows):
-        source, target = b[row], wide[row]
+    fill_up(b.reshape(-1), b.shape[1], wide.reshape(-1), wide.shape[1])
+
+
+@jit(inline=True)
+def fill_up(rows, columns, wide, width):
+    """Copy rows of `columns` elements (all flat) to `wide`, filled up with zeros to `width` elements each."""
+    for row in range(len(rows) // columns):
+        source, target = rows[row * columns : (row + 1) * columns], wide[row * width : (row + 1) * width]
         for k in range(columns):
             target[k] = source[k]
-        for k in range(columns, len(target)):
+        for k in range(columns, width):
             target[k] = 0
 
 

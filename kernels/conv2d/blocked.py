@@ -19,10 +19,19 @@ from .. import threads
 from ..contract import ImageShape, WeightShape
 from ..geometry import NO_PADDING, Padding, Pair
 from ..jit import jit
-from ..matmul import BLOCK_DEPTH, multiply_block, no_bias, offsets, padded_columns, transposed, whole_vectors
+from ..matmul import (
+    BLOCK_DEPTH,
+    fill_up,
+    multiply_block,
+    no_bias,
+    offsets,
+    padded_columns,
+    transposed,
+    whole_vectors,
+)
 from ..microkernel import MAX_VECTORS, VECTOR_BYTES, product
 from ..workspace import Workspace, ensure
-from .direct import Tables, add_parts, cut_padding, fill_up, padded_image, partial_sums, scratch_images, tables
+from .direct import Tables, add_parts, cut_padding, padded_image, partial_sums, scratch_images, tables
 
 Array = np.ndarray[Any, Any]
 

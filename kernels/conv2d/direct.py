@@ -29,7 +29,7 @@ from .. import threads
 from ..contract import ImageShape, WeightShape
 from ..geometry import NO_PADDING, Padding, Pair, output_sizes
 from ..jit import jit
-from ..matmul import as_table, no_bias, offsets, padded_columns, whole_vectors
+from ..matmul import as_table, fill_up, no_bias, offsets, padded_columns, whole_vectors
 from ..microkernel import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, product
 from ..workspace import Workspace, ensure
 
@@ -292,17 +292,6 @@ def add_input_gradient(dy, g, no_runs, taps_w, dx):
                     flat, tap * filters * width + first, width, min(full, g.elements - first),
                     dx, g.windows, g.taps[tap] + first, 1,
                 )
-
-
-@jit(inline=True)
-def fill_up(dy, filters, wide, width):
-    """Copy dy (one image, flat) to `wide`, its pixels filled up with zeros from `filters` to `width` elements."""
-    for pixel in range(len(dy) // filters):
-        source, target = dy[pixel * filters : (pixel + 1) * filters], wide[pixel * width : (pixel + 1) * width]
-        for f in range(filters):
-            target[f] = source[f]
-        for f in range(filters, width):
-            target[f] = 0
 
 
 @jit(inline=True)
