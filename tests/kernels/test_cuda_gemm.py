@@ -118,6 +118,32 @@ def test_no_tile_spills(file, options, tmp_path):
     assert set(spilled) == {"0"}, ended.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("nvcc") and shutil.which("cuobjdump")), reason="no nvcc with cuobjdump")
+@pytest.mark.parametrize("tile", gemm.TILES, ids=lambda tile: "x".join(map(str, tile)))
+def test_the_effort_of_a_tile_is_what_a_disassembler_counts(tile, tmp_path):
+    """Instructions per multiply-add in the loop along k of the convolution, for compute capability 9.0."""
+    macros = {**tile.defines(), "T": "float", "A_WIDTH": 4, "B_WIDTH": 4, "ONE_CLASS": 1}
+    text = source.variant(Path(registry.__file__).parent / "conv2d" / "conv2d.cu", source.defines(macros))
+    (tmp_path / "conv2d.cu").write_text(text, encoding="utf-8")
+    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    run(["nvcc", "-std=c++17", "-cubin", "-arch=sm_90", "conv2d.cu"])
+    listing = run(["cuobjdump", "-sass", "conv2d.cubin"]).stdout
+    body = listing.partition("Function : conv2d_forward")[2].partition("Function : ")[0]
+    code = re.findall(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ +)?(\w+)([^;]*);", body)
+    places = {int(address, 16): number for number, (address, _, _) in enumerate(code)}
+    loops = [
+        code[places[target] : number + 1]
+        for number, (_, name, rest) in enumerate(code)
+        if name == "BRA" and (target := int(re.search(r"0x([0-9a-f]+)", rest)[1], 16)) in places
+        and places[target] < number
+    ]  # fmt: skip
+    loop = max(loops, key=len)
+    multiply_adds = sum(name == "FFMA" for _, name, _ in loop)
+    assert multiply_adds == tile.thread_rows * tile.thread_columns * tile.depth
+    assert tile.effort == pytest.approx(len(loop) / multiply_adds, rel=0.06)
+
+
 def test_strides_of_all_kinds():
     """Pixels that fall into classes by the taps they lie under, some of them under none."""
     rng = np.random.default_rng(0)
