@@ -53,22 +53,31 @@ class Case:
     wait: Callable[[], Any]
 
 
-def rates(cases: Mapping[str, Case], rounds: Rounds, launches: int, say: Say) -> dict[str, Measurement]:
-    """Work per second of each case, in units of 10^9."""
-    measured: dict[str, list[float]] = {name: [] for name in cases}
+def rates(
+    cases: Mapping[str, Case], rounds: Rounds, launches: int, say: Say
+) -> tuple[dict[str, Measurement], dict[str, str]]:
+    """Work per second of each case, in units of 10^9; and, for those that cannot be run, why."""
+    measured: dict[str, list[float]] = {}
+    failed = {}
     for name, case in cases.items():
         say(name)
-        case.launch()  # compiles
-        case.wait()
+        try:
+            case.launch()  # compiles
+            case.wait()
+        except (RuntimeError, MemoryError) as problem:
+            failed[name] = " ".join(str(problem).split())
+        else:
+            measured[name] = []
     for _ in range(rounds.rounds):
-        for name, case in cases.items():
+        for name in measured:
+            case = cases[name]
             case.wait()
             begin = perf_counter()
             for _ in range(launches):
                 case.launch()
             case.wait()
             measured[name].append(case.work * launches / (perf_counter() - begin) / 1e9)
-    return {name: Measurement(tuple(values)) for name, values in measured.items()}
+    return {name: Measurement(tuple(values)) for name, values in measured.items()}, failed
 
 
 def ours(backend: Backend, sizes: KernelSizes) -> dict[str, Case]:
@@ -118,7 +127,7 @@ def ours(backend: Backend, sizes: KernelSizes) -> dict[str, Case]:
 
 
 def cudnns(sizes: KernelSizes, device: str = "cuda") -> dict[str, Case]:
-    """The same convolution by PyTorch, which lets cuDNN try its algorithms and takes the fastest; NHWC in memory.
+    """The same convolution by PyTorch, which lets cuDNN try all its algorithms and takes the fastest; NHWC in memory.
 
     Raises ImportError where there is no PyTorch, and RuntimeError where it has no such device.
     """
@@ -126,7 +135,6 @@ def cudnns(sizes: KernelSizes, device: str = "cuda") -> dict[str, Case]:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError(f"PyTorch {torch.__version__} has no CUDA here")
-    torch.backends.cudnn.benchmark = True
     n, height, width, channels = sizes.image
     generator = torch.Generator(device).manual_seed(0)
 
@@ -146,11 +154,11 @@ def cudnns(sizes: KernelSizes, device: str = "cuda") -> dict[str, Case]:
         x_, w_, dy_ = halves if precision == "bf16" else (x, w, dy)
 
         def launch() -> Any:
-            torch.backends.cudnn.allow_tf32 = precision == "tf32"
-            if which == 0:
-                return torch.nn.functional.conv2d(x_, w_, None, *geometry)
-            wanted = [which == 1, which == 2, False]
-            return torch.ops.aten.convolution_backward(dy_, x_, w_, None, *geometry, False, [0, 0], 1, wanted)
+            with torch.backends.cudnn.flags(benchmark=True, benchmark_limit=0, allow_tf32=precision == "tf32"):
+                if which == 0:
+                    return torch.nn.functional.conv2d(x_, w_, None, *geometry)
+                wanted = [which == 1, which == 2, False]
+                return torch.ops.aten.convolution_backward(dy_, x_, w_, None, *geometry, False, [0, 0], 1, wanted)
 
         return Case(flops(sizes), launch, wait)
 

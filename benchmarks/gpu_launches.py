@@ -1,12 +1,13 @@
 """Where a training step's time goes on a GPU: each launch of a captured step, timed by repeating it alone.
 
-A launch is captured many times over in a graph of its own, so that the time from one to the next is measured: what the
-kernel takes, and what starting it takes, with its data in the caches as far as they fit.  In the step itself they may
-have been pushed out, so the sum of the launches is near the time of a step, but not it.
+A launch is captured many times over in a graph of its own, which is run several times in a row, so that the time from
+one launch to the next is measured: what the kernel takes, and what starting it takes, with its data in the caches as
+far as they fit.  In the step itself they may have been pushed out, so the sum of the launches is near the time of a
+step, but not it.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from tinyconv.training.steps import GraphedSteps
 
 from .report import Table
 
+ROUNDS, IN_A_ROW = 3, 5  # of the graph that repeats a launch
+
 
 class Launch(NamedTuple):
     """One launch of a step.
@@ -25,7 +28,7 @@ class Launch(NamedTuple):
     Attributes:
         kernel: file and name.
         blocks, threads: of the grid, and of a block.
-        seconds: for one of many in a row.
+        seconds: for one of many in a row, the median of a few rounds.
     """
 
     kernel: str
@@ -38,7 +41,7 @@ def of_a_step(network: str, batch: int, repeats: int) -> list[Launch]:
     """The launches of a training step of `network` with `batch` random images, in their order."""
     model = zoo.build(network, backend="cupy")
     device, rng = model.backend.device, np.random.default_rng(0)
-    samples = (2 * repeats + 1) * batch  # as the launch that counts the batches is repeated too
+    samples = ((1 + ROUNDS * IN_A_ROW) * repeats + 1) * batch  # as the launch that counts the batches is repeated too
     x = rng.random((samples, *model.input_shape[1:]), np.float32)
     y = rng.integers(0, max(2, model.output_shape[-1]), samples)
     steps = GraphedSteps(model, x, y, batch, live=False)
@@ -61,18 +64,19 @@ def table(network: str, batch: int, launches: Sequence[Launch]) -> Table:
     return Table(columns, rows, title=f"Launches of a step of {network}, batch {batch}")
 
 
-def _timed(launch: "partial[None]", device: Any, like: Any, repeats: int) -> Launch:
-    path, kernel, _, grid, block = launch.args[:5]
-
+def _timed(launch: launcher.Launch, device: Any, like: Any, repeats: int) -> Launch:
     def many() -> None:
         for _ in range(repeats):
             launch()
 
-    repeat = graphs.capture(many, like)
+    repeat, rounds = graphs.capture(many, like), []
     repeat()
-    device.synchronize()
-    begin = perf_counter()
-    repeat()
-    device.synchronize()
-    seconds = (perf_counter() - begin) / repeats
-    return Launch(f"{path.stem}, {kernel}", int(np.prod(grid)), int(np.prod(block)), seconds)
+    for _ in range(ROUNDS):
+        device.synchronize()
+        begin = perf_counter()
+        for _ in range(IN_A_ROW):
+            repeat()
+        device.synchronize()
+        rounds.append((perf_counter() - begin) / (IN_A_ROW * repeats))
+    kernel = f"{launch.path.stem}, {launch.kernel}"
+    return Launch(kernel, int(np.prod(launch.grid)), int(np.prod(launch.block)), median(rounds))

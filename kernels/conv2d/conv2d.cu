@@ -6,7 +6,7 @@
 // that is the result.  sum_parts.cu adds the parts.
 #include "windows.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_forward(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv2d_forward(
     const T* x, const T* w, const T* b, T* y, T*, int k_per_part, long long part_size, CONVOLUTION
 )
 {
@@ -21,7 +21,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_forw
 }
 
 // With strides there is one product for each class of pixels, and blockIdx.z says which class; else it says which part.
-extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_backward_input(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv2d_backward_input(
     const T* dy, const T* w, const T*, T* dx, T*, int k_per_part, long long part_size, CONVOLUTION
 )
 {
@@ -47,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_back
 }
 
 // The blocks of the first row of tiles also see all of dy once: they add up its columns for db.
-extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) conv2d_backward_weights(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv2d_backward_weights(
     const T* x, const T* dy, const T*, T* dw, T* db, int k_per_part, long long part_size, CONVOLUTION
 )
 {

@@ -45,6 +45,7 @@ def forward(
             SOURCE, "conv2d_forward", x, w, (gemm.width(x, channels), gemm.width(w, filters)),
             (y.size // filters, filters, kh * kw * channels), scalars(x.shape, w.shape, strides, padding, dilation), y,
             bias=None if b is None else contiguous(b), precision=precision, workspace=workspace,
+            defines=_one_class(strides),
         )  # fmt: skip
     return y
 
@@ -67,7 +68,7 @@ def backward_input(
             SOURCE, "conv2d_backward_input", dy, w, (gemm.width(dy, filters), gemm.width(w, filters)),
             (n * pixels, channels, taps * filters),
             scalars((n, height, width, channels), w.shape, strides, padding, dilation), dx,
-            products=strides[0] * strides[1], precision=precision, workspace=workspace,
+            products=strides[0] * strides[1], precision=precision, workspace=workspace, defines=_one_class(strides),
         )  # fmt: skip
     return dx
 
@@ -90,9 +91,14 @@ def backward_weights(
         SOURCE, "conv2d_backward_weights", x, dy, (gemm.width(x, channels), gemm.width(dy, filters)),
         (kh * kw * channels, filters, dy.size // filters),
         scalars(x.shape, tuple(w_shape), strides, padding, dilation), dw, columns=db,
-        precision=precision, workspace=workspace,
+        precision=precision, workspace=workspace, defines=_one_class(strides),
     )  # fmt: skip
     return dw, db
+
+
+def _one_class(strides: Pair) -> dict[str, int]:
+    """The macro of windows.cuh; for all three products, so that they are variants of one file."""
+    return {"ONE_CLASS": int(tuple(strides) == (1, 1))}
 
 
 @lru_cache(maxsize=256)
@@ -108,5 +114,5 @@ def scalars(
     for name, size in (("x", np.prod(x_shape, dtype=np.int64)), ("y", x_shape[0] * oh * ow * filters)):
         gemm.check_size(int(size), name)
     sizes = (*x_shape, filters, kh, kw, *strides, *dilation, padding[0][0], padding[1][0], oh, ow)
-    dividers = [gemm.divider(divisor) for divisor in (channels, filters, kw, oh, ow)]
+    dividers = [gemm.divider(max(divisor, 1)) for divisor in (channels, filters, kw, oh, ow)]
     return (*map(np.int32, sizes), *(number for pair in dividers for number in pair))

@@ -3,7 +3,7 @@
 // all of a window, and pools it without talking to others.
 #include "pooled.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) forward(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) forward(
     const T* x, const T* w, const T* b, T* y, WINNER* winners, POOL, CONVOLUTION
 )
 {

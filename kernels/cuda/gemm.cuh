@@ -11,7 +11,7 @@
 //
 // That ratio is what makes it fast: one multiprocessor does 128 multiply-adds per cycle, but reads only 32 numbers of
 // shared memory.  Registers of a thread: 64 sums, 16 numbers of the two tiles for this k and 16 for the next, 8 on
-// their way from device memory, and some 20 for addresses: below 128, so that two blocks of 256 threads fit.
+// their way from device memory, and some 20 for addresses: 128 at most, so that two blocks of 256 threads fit.
 //
 // Double buffering: while the threads multiply with one pair of tiles, the next pair is on its way from device memory
 // to registers; it is then put into the other buffer.  One barrier per step is enough: a buffer is only written after
@@ -19,7 +19,7 @@
 //
 // The sums run over k in increasing order, and with blockIdx.z over parts of k that depend on the shapes only: the same
 // bits every time.  Sizes are macros, so that loops over registers unroll: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N;
-// T is float or double.
+// BLOCKS of so many threads shall fit on a multiprocessor.  T is float or double.
 #pragma once
 
 #include "elementwise.cuh"

@@ -2,10 +2,11 @@
 
     multiply(SOURCE, "dense_forward", x, w, widths, (n, units, features), scalars, out=y, bias=b)
 
-All choices depend on shapes and addresses only, never on the GPU: the same bits on every one.
+All choices depend on shapes and addresses only, never on the GPU: the same bits on every one (with tensor cores, which
+add in an order of their own, on every one of the same generation).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,8 @@ Array = Any  # of NumPy or CuPy
 
 SUM_PARTS = Source(Path(__file__).with_name("sum_parts.cu"))
 
-THREADS = 2**16  # that shall run at once: 512 on each multiprocessor of a large GPU
+MULTIPROCESSORS = 128  # of a large GPU, about
+BUSY_SUMS, BUSY_THREADS = 8192, 256  # that keep one of them busy
 LEAST_DEPTH = 64  # of a part: with less, writing and adding the parts takes longer than the product
 LEAST_SAVED = 192  # of k, by cutting it: a shorter walk takes less time than the launch that adds the parts up
 MOST_PARTS = 512  # as the threads that add them up go through them one after the other
@@ -39,44 +41,64 @@ class Tile(NamedTuple):
     thread_columns: int
 
     @property
+    def sums(self) -> int:
+        """Of one thread."""
+        return self.thread_rows * self.thread_columns
+
+    @property
     def threads(self) -> int:
         """Threads of a block."""
-        return self.rows // self.thread_rows * (self.columns // self.thread_columns)
+        return self.rows * self.columns // self.sums
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that shall fit on a multiprocessor of 65,536 registers, which leaves 128 for each of 512 threads.
+
+        Small blocks of threads with many sums bring in more numbers each: there, 168 for each of 384.
+        """
+        return (384 if self.sums == 64 and self.threads < 256 else 512) // self.threads
+
+    @property
+    def busy(self) -> int:
+        """Blocks that keep a large GPU busy."""
+        return MULTIPROCESSORS * max(blocks(BUSY_SUMS, self.rows * self.columns), blocks(BUSY_THREADS, self.threads))
 
     @property
     def effort(self) -> float:
-        """Instructions that a full tile takes for one multiply-add: itself, and its share of everything around it.
+        """Time for one multiply-add of a full tile, in units of the fastest possible: instructions or shared memory.
 
-        Per k, a thread of r × c sums reads (r + c) / 4 vectors of shared memory for r · c multiply-adds.  Per TILE_K,
-        35 instructions keep the loop going and 19 bring in each vector of A and B: roughly what a disassembler counts
-        in the convolution for compute capability 9.0, where the six tiles have 18 to 48 % more than multiply-adds.
+        A multiprocessor starts 128 instructions of threads in a cycle and brings 32 numbers from shared memory to
+        registers.  Per k, a thread of r × c sums reads r + c of those, in vectors of 4.  Per TILE_K, 35 instructions
+        keep the loop going and 19 bring in each vector of A and B, which is about what a disassembler counts in the
+        convolution for compute capability 9.0 (tests/kernels/test_cuda_gemm.py).
         """
-        each = self.thread_rows * self.thread_columns
+        numbers = self.thread_rows + self.thread_columns
+        return max(1 + numbers / 4 / self.sums + self.overhead, 4 * numbers / self.sums)
+
+    @property
+    def overhead(self) -> float:
+        """Instructions per multiply-add that neither multiply nor read shared memory."""
         vectors = sum(blocks(side * self.depth, 4 * self.threads) for side in (self.rows, self.columns))
-        return 1 + (self.thread_rows + self.thread_columns) / 4 / each + (35 + 19 * vectors) / (each * self.depth)
+        return (35 + 19 * vectors) / (self.sums * self.depth)
 
     def defines(self) -> dict[str, int]:
         """The macros that gemm.cuh asks for."""
         names = ("TILE_M", "TILE_N", "TILE_K", "THREAD_M", "THREAD_N")
-        return dict(zip(names, self, strict=True))
+        return {**dict(zip(names, self, strict=True)), "BLOCKS": self.blocks}
 
 
 # For large products, medium ones, and those with few columns or few rows (few filters; one input channel).
 LARGE = Tile(128, 128, 8, 8, 8)
 TILES = (
-    LARGE, Tile(128, 64, 16, 8, 4), Tile(64, 64, 16, 4, 4), Tile(128, 32, 16, 8, 4), Tile(128, 16, 16, 4, 4),
-    Tile(16, 64, 16, 4, 4),
+    LARGE, Tile(128, 64, 16, 8, 8), Tile(64, 64, 16, 8, 4), Tile(256, 32, 8, 8, 8), Tile(128, 32, 16, 8, 4),
+    Tile(128, 16, 16, 4, 4), Tile(16, 64, 16, 4, 4),
 )  # fmt: skip
 # For threads that have no registers for more than 4 × 4 sums: of doubles, or beside what a pool keeps.
-SMALL_TILES = Tile(64, 64, 16, 4, 4), Tile(128, 32, 8, 4, 4), Tile(128, 16, 16, 4, 4)
+SMALL_TILES = Tile(64, 64, 16, 4, 4), Tile(128, 32, 8, 4, 4), Tile(128, 16, 8, 4, 4)
 
 # What a tensor core's words are rounded to, in bits; see tensor.cuh.  It takes 16 numbers along k at a time.
 TENSOR_CORES = {"float32": 0, "tf32": 19, "bf16": 16}
-_SMALL_TENSOR_TILES = Tile(64, 64, 16, 4, 8), Tile(128, 32, 16, 4, 8)
-TENSOR_TILES = {
-    "tf32": (Tile(128, 128, 16, 8, 8), Tile(128, 64, 16, 8, 4), *_SMALL_TENSOR_TILES),
-    "bf16": (Tile(128, 128, 16, 8, 8), Tile(128, 64, 16, 8, 8), *_SMALL_TENSOR_TILES),
-}
+TENSOR_TILES = Tile(128, 128, 16, 8, 8), Tile(128, 64, 16, 8, 8), Tile(64, 64, 16, 4, 8), Tile(128, 32, 16, 4, 8)
 
 
 def tiles(
@@ -87,8 +109,10 @@ def tiles(
     Numbers that come one at a time take a register each, and so do the addresses of strided gradients.
     """
     if precision != "float32":
-        return TENSOR_TILES[precision] if vectors else _SMALL_TENSOR_TILES
-    chosen = SMALL_TILES if small or itemsize == 8 else TILES if products == 1 and vectors else TILES[1:]
+        return TENSOR_TILES if vectors else tuple(tile for tile in TENSOR_TILES if tile.sums < 64)
+    chosen: tuple[Tile, ...] = SMALL_TILES if small or itemsize == 8 else TILES
+    if products > 1 or not vectors:
+        chosen = tuple(tile for tile in chosen if tile.sums < 64)
     return chosen if vectors else tuple(tile._replace(depth=8) for tile in chosen)
 
 
@@ -110,25 +134,27 @@ def plan(
     With `whole`, the sum is not cut into parts; with `small`, a thread has 4 × 4 elements of the tile at most; with
     several `products`, so many of this size run at once.
 
-    A tile that lies partly outside of the result takes as long as another.  Too few threads leave multiprocessors idle;
+    A tile that lies partly outside of the result takes as long as another.  Too few blocks leave multiprocessors idle;
     cutting k into parts can help.
     """
 
     def tiles_of(tile: Tile) -> int:
-        return blocks(m, tile.rows) * blocks(n, tile.columns)
-
-    def cost(tile: Tile) -> float:
-        idle = max(1.0, THREADS / (products * tiles_of(tile) * tile.threads * most_parts))
-        return tiles_of(tile) * tile.rows * tile.columns * tile.effort * idle
+        return products * blocks(m, tile.rows) * blocks(n, tile.columns)
 
     def if_it_pays(parts: int) -> int:
         return parts if parts > 1 and k - k // parts >= LEAST_SAVED else 1
 
-    most_parts = 1 if whole else if_it_pays(min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize)))
+    def parts_of(tile: Tile) -> int:
+        return 1 if whole else if_it_pays(min(most_parts, tile.busy // tiles_of(tile)))
+
+    def cost(tile: Tile) -> tuple[float, int]:
+        idle, sums = max(1.0, tile.busy / (tiles_of(tile) * parts_of(tile))), tiles_of(tile) * tile.rows * tile.columns
+        return sums * tile.effort * idle, sums  # where both are idle, the one with less to do
+
+    most_parts = min(k // LEAST_DEPTH, MOST_PARTS, PARTS_BYTES // (m * n * itemsize))
     tile = min(tiles(itemsize, vectors, small=small, products=products, precision=precision), key=cost)
-    parts = if_it_pays(min(most_parts, THREADS // (products * tiles_of(tile) * tile.threads)))
     steps = -(-k // tile.depth)
-    k_per_part = -(-steps // parts) * tile.depth
+    k_per_part = -(-steps // parts_of(tile)) * tile.depth
     return Plan(tile, -(-k // k_per_part), k_per_part)
 
 
@@ -142,44 +168,52 @@ def multiply(
     source: Source, kernel: str, a: Array, b: Array, widths: tuple[int, int], sizes: tuple[int, int, int],
     scalars: Sequence[Any], out: Array, *, bias: Array | None = None, columns: Array | None = None,
     products: int = 1, precision: str = "float32", workspace: Workspace | None = None,
+    defines: Mapping[str, object] | None = None,
 ) -> None:
     """Launch `kernel` for the product of `sizes` (m, n, k), and add up its parts if it has several.
 
     The kernel's parameters are A, B, the bias or null, C, the sums of B's columns or null, k_per_part, part_size, and
     the `scalars`.  Several `products` of these sizes or less are done at once: blockIdx.z says which.  With `precision`
-    "tf32" or "bf16", tensor cores multiply what A and B are rounded to.
+    "tf32" or "bf16", tensor cores multiply what A and B are rounded to.  `defines` are the kernel's own macros.
 
     Raises ValueError for another precision, for doubles with it, and on a GPU without such tensor cores.
     """
     m, n, k = sizes
     bits = check_precision(precision, out)
+    if not (n and k):  # nothing to write, or empty sums
+        out[...] = 0 if bias is None else bias
+        if columns is not None:
+            columns[...] = 0
+        return
+    rows = max(m, 1)  # the sums of the columns are wanted in any case
     tile, parts, k_per_part = plan(
-        m, n, k, out.dtype.itemsize, widths == (4, 4), whole=products > 1, products=products, precision=precision
+        rows, n, k, out.dtype.itemsize, widths == (4, 4), whole=products > 1, products=products, precision=precision
     )
     part_size = m * n + (0 if columns is None else n)
-    defines = {"T": ctype(out.dtype)}
+    dtype = {"T": ctype(out.dtype)}
     first, second, first_bias = out, columns, bias
     if parts > 1:
         first = scratch(workspace, "gemm/parts", (parts * part_size,), out.dtype, like=out)
         second, first_bias = None if columns is None else first[m * n :], None
-    grid = blocks(m, tile.rows), blocks(n, tile.columns), products * parts
+    grid = blocks(rows, tile.rows), blocks(n, tile.columns), products * parts
     source.launch(
         kernel, grid, tile.threads, a, b, first_bias, first, second, np.int32(k_per_part), np.int64(part_size),
         *scalars, defines={
-            **defines, **tile.defines(), "A_WIDTH": widths[0], "B_WIDTH": widths[1],
-            **({"TENSOR_CORES": bits} if bits else {}), **({"ONE_CLASS": 1} if products == 1 else {}),
+            **dtype, **tile.defines(), "A_WIDTH": widths[0], "B_WIDTH": widths[1],
+            **({"TENSOR_CORES": bits} if bits else {}), **(defines or {}),
         },
     )  # fmt: skip
     if parts > 1:
-        rows = rows_of_threads(parts, part_size)
+        together = threads_per_element(parts, part_size)
+        width = SUM_THREADS // together
         SUM_PARTS.launch(
-            "sum_parts", blocks(part_size, SUM_THREADS // rows), (SUM_THREADS // rows, rows), first, bias, out, columns,
-            np.int32(parts), np.int64(part_size), np.int64(m * n), np.int32(n), defines={**defines, "ROWS": rows},
+            "sum_parts", blocks(part_size, width), (width, together), first, bias, out, columns, np.int32(parts),
+            np.int64(part_size), np.int64(m * n), np.int32(n), defines={**dtype, "ROWS": together},
         )  # fmt: skip
 
 
-def rows_of_threads(parts: int, part_size: int) -> int:
-    """How many threads share the `parts` of an element: 1 to 16, such that there are about 2^18 threads in all."""
+def threads_per_element(parts: int, part_size: int) -> int:
+    """How many threads share an element's `parts`: a power of two up to 16, for about 2^18 threads in all."""
     wanted = min(2**18 // part_size, parts, 16)
     return 1 << wanted.bit_length() - 1 if wanted else 1
 

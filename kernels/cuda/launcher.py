@@ -8,9 +8,8 @@ Which of the two it is, is decided by the arrays; the calling code does not know
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,13 +53,8 @@ class Source:
         _check_sizes(self, kernel, *sizes)
         macros = self._macros(defines)
         first = next((one for one in arguments if not (one is None or isinstance(one, np.generic))), None)
-        machine: Any
-        if first is None or isinstance(first, np.ndarray):
-            from . import host as machine
-        else:
-            from . import gpu as machine
-        run = partial(machine.launch, self.path, kernel, macros, *sizes, arguments, shared)
-        _recorded.append(run) if _recording else run()
+        on_host = first is None or isinstance(first, np.ndarray)
+        Launch(self.path, kernel, macros, *sizes, arguments, shared, on_host)()
 
     def _macros(self, given: Mapping[str, object] | None) -> Defines:
         key = tuple(given.items()) if given else ()
@@ -70,16 +64,39 @@ class Source:
         return macros
 
 
+class Launch(NamedTuple):
+    """A launch that has been checked, to be called; as `Source.launch`."""
+
+    path: Path
+    kernel: str
+    macros: Defines
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    arguments: tuple[Any, ...]
+    shared: int
+    on_host: bool
+
+    def __call__(self) -> None:
+        """Run it, or write it down while that is what is done (see `recording`)."""
+        if _recording:
+            _recorded.append(self)
+        elif self.on_host:
+            from . import host
+
+            host.launch(*self[:-1])
+        else:
+            from . import gpu
+
+            gpu.launch(*self[:-1])
+
+
 _recording = False
-_recorded: list["partial[None]"] = []
+_recorded: list[Launch] = []
 
 
 @contextmanager
-def recording() -> Iterator[list["partial[None]"]]:
-    """Write launches down instead of running them, as a GPU's stream does that captures a graph.
-
-    Each can be called to run it; its `args` are the file, the kernel, the macros, grid and block, and the arguments.
-    """
+def recording() -> Iterator[list[Launch]]:
+    """Write launches down instead of running them, as a GPU's stream does that captures a graph."""
     global _recording, _recorded
     _recording, _recorded = True, []
     try:

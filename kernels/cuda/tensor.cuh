@@ -68,7 +68,7 @@ __device__ inline unsigned rounded(float first, float)
     return word;
 }
 #else
-// What those instructions do: the nearest number with DROPPED bits less, of two the even one; NaN and infinities stay.
+// What those instructions do: the nearest number of DROPPED bits fewer, of two the even one; NaN and infinities stay.
 template <unsigned DROPPED>
 __device__ inline unsigned nearest(float value)
 {

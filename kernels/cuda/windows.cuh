@@ -37,11 +37,20 @@ struct Convolution {
 
 constexpr int OUTSIDE = -(1 << 30);  // a row that no tap brings back into the image
 
-// A pixel of one image, which may lie outside, and where its first element is or would be; 32 bits count all elements,
-// which gemm.py checks.  A tap adds the same to the corners of all windows.
+// A pixel of one image, which may lie outside, and where its first element is or would be.  A tap adds the same to the
+// corners of all windows.  32 bits count all elements that there are, which gemm.py checks; a start outside may wrap, and
+// what a tap adds brings it back.
 struct Corner {
-    int start, row, column;
+    unsigned start;
+    int row, column;
 };
+
+// That element of image n (height, width, channels), modulo 2^32.
+__device__ inline unsigned first_element(int n, int row, int column, int height, int width, int channels)
+{
+    const unsigned line = static_cast<unsigned>(n) * height + row;
+    return (line * width + column) * channels;
+}
 
 // (o, k): what tap and channel k see under the window of output pixel o.
 template <int WIDTH>
@@ -61,7 +70,7 @@ struct Windows {
     __device__ Place corner(int n, int i, int j) const
     {
         const int row = i * g.stride_y - g.top, column = j * g.stride_x - g.left;
-        return {((n * g.height + row) * g.width + column) * g.channels, row, column};
+        return {first_element(n, row, column, g.height, g.width, g.channels), row, column};
     }
     __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const
     {
@@ -70,8 +79,8 @@ struct Windows {
         // As unsigned numbers, negative ones are large: one comparison for both ends.
         const bool inside = k < k_end && static_cast<unsigned>(p.row + down) < static_cast<unsigned>(g.height) &&
                             static_cast<unsigned>(p.column + right) < static_cast<unsigned>(g.width);
-        const int further = (down * g.width + right) * g.channels + k - tap * g.channels;
-        return inside ? load<WIDTH>(x + (p.start + further)) : zeros<WIDTH>();
+        const unsigned further = first_element(0, down, right, 0, g.width, g.channels) + k - tap * g.channels;
+        return inside ? load<WIDTH>(x + static_cast<int>(p.start + further)) : zeros<WIDTH>();
     }
 };
 
@@ -181,7 +190,7 @@ struct OutputsOver {
         if (o >= g.images * those.y.pixels * those.x.pixels) return {0, OUTSIDE, 0};
         const int lines = o / those.x.pixels, n = lines / those.y.pixels;
         const int row = those.y.out + lines - n * those.y.pixels, column = those.x.out + o - lines * those.x.pixels;
-        return {((n * g.out_height + row) * g.out_width + column) * g.filters, row, column};
+        return {first_element(n, row, column, g.out_height, g.out_width, g.filters), row, column};
     }
     __device__ Pack<T, WIDTH> at(Place p, int k, int k_end) const
     {
@@ -189,8 +198,8 @@ struct OutputsOver {
         const int up = tap_row * those.y.back, left = (tap - tap_row * those.x.taps) * those.x.back;
         const bool inside = k < k_end && static_cast<unsigned>(p.row - up) < static_cast<unsigned>(g.out_height) &&
                             static_cast<unsigned>(p.column - left) < static_cast<unsigned>(g.out_width);
-        const int further = k - tap * g.filters - (up * g.out_width + left) * g.filters;
-        return inside ? load<WIDTH>(dy + (p.start + further)) : zeros<WIDTH>();
+        const unsigned further = k - tap * g.filters - first_element(0, up, left, 0, g.out_width, g.filters);
+        return inside ? load<WIDTH>(dy + static_cast<int>(p.start + further)) : zeros<WIDTH>();
     }
 };
 

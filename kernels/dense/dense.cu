@@ -5,7 +5,7 @@
 #include "gemm.cuh"
 
 // y (n, units) = x (n, features) · w (features, units) + b
-extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_forward(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) dense_forward(
     const T* x, const T* w, const T* b, T* y, T*, int k_per_part, long long part_size, int n, int features, int units
 )
 {
@@ -18,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_forwa
 }
 
 // dx (n, features) = dy (n, units) · wᵀ
-extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backward_input(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) dense_backward_input(
     const T* dy, const T* w, const T*, T* dx, T*, int k_per_part, long long part_size, int n, int features, int units
 )
 {
@@ -31,7 +31,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backw
 }
 
 // dw (features, units) = xᵀ · dy; the blocks of the first row of tiles see all of dy once and add its columns up: db.
-extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS) dense_backward_weights(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) dense_backward_weights(
     const T* x, const T* dy, const T*, T* dw, T* db, int k_per_part, long long part_size, int n, int features, int units
 )
 {

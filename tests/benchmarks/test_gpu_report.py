@@ -30,7 +30,8 @@ def on_host():
 
 @pytest.mark.usefixtures("on_host")
 def test_the_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_report, "course", lambda sizes, say: 1.5)
+    monkeypatch.setattr(gpu_report.datasets, "load", lambda name: name)
+    monkeypatch.setattr(gpu_report, "course", lambda data, sizes, say: 1.5)
     trainings = gpu_report.Trainings([0.2, 0.3], [0.99, 0.992])
     monkeypatch.setattr(gpu_report, "fastest_recipe", lambda sizes, say: trainings)
     monkeypatch.setattr(gpu_report.machine, "gpu", lambda: "NVIDIA H200, 580.159.03, 143771 MiB")
@@ -58,8 +59,8 @@ def test_goals_are_reached_by_the_weakest_part():
     same = {"largest difference of the losses": 2e-3, "two runs have the same bits": True}
     goals = gpu_report.goals({"course_cnn": SPEED}, kernels, same, None, None, SMALL)
     assert [(goal.reached, goal.ok) for goal in goals] == [
-        ("3.15×", True), ("", False), ("", False), ("", False), ("90% / 80% / 69%", False), ("60% / 51% / 50%", True),
-        ("2.0e-03", False), ("the same bits", True),
+        ("3.15×", True), ("", False), ("", False), ("", False), ("90.0% / 80.0% / 69.0%", False),
+        ("60.0% / 51.0% / 50.0%", True), ("2.0e-03", False), ("the same bits", True),
     ]  # fmt: skip
     without = {name: rate for name, rate in kernels.items() if "cuDNN" not in name}
     assert gpu_report.goals({}, without, same, 2.5, None, SMALL)[3].reached == ""
@@ -67,8 +68,13 @@ def test_goals_are_reached_by_the_weakest_part():
 
 
 @pytest.mark.usefixtures("on_host")
-def test_every_launch_of_a_step_is_timed():
+def test_every_launch_of_a_step_is_timed(monkeypatch):
+    ran = []
+    launch = host.launch
+    monkeypatch.setattr(host, "launch", lambda path, kernel, *rest: ran.append(kernel) or launch(path, kernel, *rest))
     launches = gpu_launches.of_a_step("fashion_perceptron", batch=3, repeats=2)
+    in_all = 2 * (1 + gpu_launches.ROUNDS * gpu_launches.IN_A_ROW)
+    assert ran.count("finish") == 1 + in_all  # one was the first step, not captured
     names = [one.kernel for one in launches]
     assert "adam, step" in names
     assert names[-1] == "step, finish"
@@ -111,19 +117,29 @@ def test_trainings_are_timed_where_mnist_is(monkeypatch):
         few = images[:4], labels[:4]
         return dataset.Dataset("mnist", *(few if name == "few" else (images, labels)), *few, ("0",) * 10, "")
 
-    monkeypatch.setattr(gpu_report.datasets, "load", lambda name: load("few"))
-    assert gpu_report.course(SMALL, lambda line: None) > 0
     monkeypatch.setattr(gpu_report.datasets, "load", load)
+    assert gpu_report.course(load("few"), SMALL, lambda line: None) > 0
     trainings = gpu_report.fastest_recipe(gpu_report.Sizes(seeds=1), lambda line: None)
     assert len(trainings.seconds) == len(trainings.accuracy) == 1
     assert trainings.seconds[0] > 0
 
+
+@pytest.mark.usefixtures("on_host")
+def test_what_cannot_be_run_is_told(monkeypatch):
     def missing(name):
-        raise DataError("not here")
+        raise DataError("mnist is not here.")
+
+    def out_of_memory():
+        raise RuntimeError("no memory\nat all")
 
     monkeypatch.setattr(gpu_report.datasets, "load", missing)
-    assert gpu_report.course(SMALL, lambda line: None) is None
-    assert gpu_report.fastest_recipe(SMALL, lambda line: None) is None
+    ours = gpu_kernels.ours
+    broken = {"tinyconv bf16, forward": gpu_kernels.Case(1, out_of_memory, lambda: None)}
+    monkeypatch.setattr(gpu_kernels, "ours", lambda *given: ours(*given) | broken)
+    text = gpu_report.run(Rounds(threads=1, rounds=1), SMALL, say=lambda line: None).markdown()
+    assert "- Not run: tinyconv bf16, forward (no memory at all)." in text
+    assert "- Not run: course_cnn and the fastest recipe on MNIST (mnist is not here.)" in text
+    assert text.count("not measured") == 3
 
 
 def test_a_machine_without_a_gpu_says_so(monkeypatch):

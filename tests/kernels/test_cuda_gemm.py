@@ -95,15 +95,18 @@ def test_pools_of_more_places_than_a_byte_can_number():
         ("conv2d/conv2d.cu", {}), ("conv2d/conv2d.cu", {"products": 4}), ("dense/dense.cu", {}),
         ("conv_relu_maxpool/quarters.cu", {}), ("conv_relu_maxpool/places.cu", {"small": True}),
         ("conv2d/conv2d.cu", {"precision": "tf32"}), ("conv2d/conv2d.cu", {"precision": "bf16"}),
+        ("conv2d/conv2d.cu", {"precision": "bf16", "products": 4}), ("conv2d/conv2d.cu", {"itemsize": 8}),
+        ("conv_relu_maxpool/quarters.cu", {"itemsize": 8}),
     ], ids=lambda one: Path(one).stem if isinstance(one, str) else "-".join(map(str, one.values())),
 )  # fmt: skip
 def test_no_tile_spills(file, options, tmp_path):
-    """Every tile of floats that `plan` can choose leaves its sums in registers, at three generations of GPUs."""
+    """Every tile that `plan` can choose leaves its sums in registers, at three generations of GPUs."""
     variants = []
+    dtype, one_class = "double" if "itemsize" in options else "float", int("products" not in options)
     for width in (4, 1):
-        for tile in gemm.tiles(4, width == 4, **options):
-            macros = {**tile.defines(), "T": "float", "WINNER": "char", "A_WIDTH": width, "B_WIDTH": width}
-            macros |= {"ONE_CLASS": 1} if options.get("products", 1) == 1 else {}
+        for tile in gemm.tiles(**{"itemsize": 4, "vectors": width == 4, **options}):
+            macros = {**tile.defines(), "T": dtype, "WINNER": "char", "A_WIDTH": width, "B_WIDTH": width}
+            macros |= {"ONE_CLASS": one_class}
             macros |= {"TENSOR_CORES": gemm.TENSOR_CORES[options["precision"]]} if "precision" in options else {}
             variants.append(tmp_path / f"variant_{len(variants)}.cu")
             text = source.variant(Path(registry.__file__).parent / file, source.defines(macros))
@@ -164,7 +167,7 @@ def test_the_plan_takes_each_tile_somewhere():
         (10**6, 512, 1152), (10**6, 64, 288), (64, 128, 3200), (10**5, 32, 27), (10**5, 10, 128), (9, 64, 86528),
     ]  # fmt: skip
     chosen = {gemm.plan(*shape, 4, True).tile for shape in shapes}
-    assert chosen == set(gemm.TILES)
+    assert {*chosen, gemm.plan(9000, 32, 288, 4, True, whole=True).tile} == set(gemm.TILES)
     assert gemm.plan(*shapes[0], 8, True).tile != gemm.LARGE
 
 
@@ -181,9 +184,9 @@ def test_long_sums_of_small_results_are_cut_into_parts():
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 8, 16])
-def test_parts_are_added_by_as_many_rows_of_threads_as_there_may_be(rows, monkeypatch):
+def test_parts_are_added_by_as_many_threads_per_element_as_there_may_be(rows, monkeypatch):
     """Of two results of which one follows the other, with parts left over for some of the rows."""
-    monkeypatch.setattr(gemm, "rows_of_threads", lambda parts, part_size: rows)
+    monkeypatch.setattr(gemm, "threads_per_element", lambda parts, part_size: rows)
     monkeypatch.setattr(gemm, "plan", lambda m, n, k, *_, **__: gemm.Plan(gemm.TILES[2], 19, 16))
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((300, 30)).astype(np.float32), rng.standard_normal((300, 70)).astype(np.float32)
@@ -195,7 +198,7 @@ def test_parts_are_added_by_as_many_rows_of_threads_as_there_may_be(rows, monkey
 def test_threads_that_add_parts_up():
     """Few elements are shared by many threads, many elements by none, and no thread is without a part."""
     sizes = [(3, 692_224), (5, 819_200), (51, 73_856), (50, 8192), (2, 100), (450, 640), (2, 2**22)]
-    assert [gemm.rows_of_threads(*size) for size in sizes] == [1, 1, 2, 16, 2, 16, 1]
+    assert [gemm.threads_per_element(*size) for size in sizes] == [1, 1, 2, 16, 2, 16, 1]
 
 
 def test_a_short_sum_is_not_worth_a_second_launch():
@@ -206,8 +209,9 @@ def test_a_short_sum_is_not_worth_a_second_launch():
 
 
 def test_products_at_once_fill_the_gpu_together():
-    alone, together = (gemm.plan(4096, 128, 576, 4, True, whole=True, products=count).tile for count in (1, 4))
-    assert alone.rows * alone.columns < together.rows * together.columns
+    """One alone leaves most of it idle, and so may its tiles be; of many, what a tile leaves empty counts."""
+    alone, together = (gemm.plan(80, 64, 576, 4, True, whole=True, products=count).tile for count in (2, 400))
+    assert (alone.rows, together.rows) == (64, 16)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -273,6 +277,34 @@ def test_division_by_multiplication():
         assert ((high + n) >> shift == n // divisor).all()
         assert multiplier < 2**32
         assert (high + n < 2**32).all()
+
+
+def test_empty_sums_and_results():
+    """Without features or channels there is nothing to add up; without units or filters, nothing to write."""
+    x, dy, b = np.ones((3, 5)), np.ones((3, 4)), np.arange(4.0)
+    np.testing.assert_array_equal(DENSE.forward(x[:, :0], np.ones((0, 4)), b), [b] * 3)
+    assert DENSE.forward(x, np.ones((5, 0))).shape == (3, 0)
+    np.testing.assert_array_equal(DENSE.backward_input(dy[:, :0], np.ones((5, 0))), np.zeros((3, 5)))
+    for features, units in ((0, 4), (5, 0)):
+        dw, db = DENSE.backward_weights(x[:, :features], dy[:, :units])
+        assert dw.shape == (features, units)
+        np.testing.assert_array_equal(db, [3.0] * units)
+    images, w, dy = np.ones((2, 5, 5, 0)), np.ones((3, 3, 0, 4)), np.ones((2, 3, 3, 4))
+    np.testing.assert_array_equal(CUDA.forward(images, w, b), np.broadcast_to(b, dy.shape))
+    np.testing.assert_array_equal(CUDA.backward_weights(images, dy, w.shape)[1], [18.0] * 4)
+    assert CUDA.backward_input(dy, w, images.shape).shape == images.shape
+
+
+def test_taps_far_outside():
+    """The places that taps outside of the image would have are more than 32 bits can count."""
+    x, w = np.zeros((1, 1, 46340, 1), np.float32), np.ones((2, 1, 1, 1), np.float32)
+    x[0, 0, 7] = 50
+    windows = {"dilation": (46600, 1), "padding": ((46600, 0), (0, 0)), "strides": (1, 1)}
+    y = CUDA.forward(x, w, **windows)
+    assert y.shape == (1, 1, 46340, 1)
+    assert (y.sum(), y[0, 0, 7, 0]) == (50, 50)
+    dx = CUDA.backward_input(y, w, x.shape, **windows)
+    assert (dx.sum(), dx[0, 0, 7, 0]) == (50, 50)
 
 
 def test_an_empty_batch():
