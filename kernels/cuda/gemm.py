@@ -65,21 +65,23 @@ class Tile(NamedTuple):
 
     @property
     def effort(self) -> float:
-        """Time for one multiply-add of a full tile, in units of the fastest possible: instructions or shared memory.
+        """Time for one multiply-add of a full tile, in units of the fastest possible.
 
-        A multiprocessor starts 128 instructions of threads in a cycle and brings 32 numbers from shared memory to
-        registers.  Per k, a thread of r × c sums reads r + c of those, in vectors of 4.  Per TILE_K, 35 instructions
-        keep the loop going and 19 bring in each vector of A and B, which is about what a disassembler counts in the
-        convolution for compute capability 9.0 (tests/kernels/test_cuda_gemm.py).
+        A multiprocessor starts 128 instructions of threads in a cycle, and brings 32 numbers from shared memory to
+        registers, of which a thread of r × c sums needs r + c for r · c multiply-adds.  The slower of both counts.
         """
-        numbers = self.thread_rows + self.thread_columns
-        return max(1 + numbers / 4 / self.sums + self.overhead, 4 * numbers / self.sums)
+        return max(self.instructions, 4 * (self.thread_rows + self.thread_columns) / self.sums)
 
     @property
-    def overhead(self) -> float:
-        """Instructions per multiply-add that neither multiply nor read shared memory."""
+    def instructions(self) -> float:
+        """How many a thread runs for each multiply-add, that one included.
+
+        It reads shared memory in vectors of 4.  Per TILE_K, 35 instructions keep the loop going and 19 bring in each
+        vector of A and B, which is about what a disassembler counts in the convolution for compute capability 9.0.
+        """
         vectors = sum(blocks(side * self.depth, 4 * self.threads) for side in (self.rows, self.columns))
-        return (35 + 19 * vectors) / (self.sums * self.depth)
+        reads = (self.thread_rows + self.thread_columns) / 4
+        return 1 + reads / self.sums + (35 + 19 * vectors) / (self.sums * self.depth)
 
     def defines(self) -> dict[str, int]:
         """The macros that gemm.cuh asks for."""

@@ -124,7 +124,7 @@ def test_no_tile_spills(file, options, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("nvcc") and shutil.which("cuobjdump")), reason="no nvcc with cuobjdump")
 @pytest.mark.parametrize("tile", gemm.TILES, ids=lambda tile: "x".join(map(str, tile)))
-def test_the_effort_of_a_tile_is_what_a_disassembler_counts(tile, tmp_path):
+def test_instructions_are_as_many_as_a_disassembler_counts(tile, tmp_path):
     """Instructions per multiply-add in the loop along k of the convolution, for compute capability 9.0."""
     macros = {**tile.defines(), "T": "float", "A_WIDTH": 4, "B_WIDTH": 4, "ONE_CLASS": 1}
     text = source.variant(Path(registry.__file__).parent / "conv2d" / "conv2d.cu", source.defines(macros))
@@ -144,7 +144,7 @@ def test_the_effort_of_a_tile_is_what_a_disassembler_counts(tile, tmp_path):
     loop = max(loops, key=len)
     multiply_adds = sum(name == "FFMA" for _, name, _ in loop)
     assert multiply_adds == tile.thread_rows * tile.thread_columns * tile.depth
-    assert tile.effort == pytest.approx(len(loop) / multiply_adds, rel=0.06)
+    assert tile.instructions == pytest.approx(len(loop) / multiply_adds, rel=0.06)
 
 
 def test_strides_of_all_kinds():
