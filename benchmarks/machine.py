@@ -10,11 +10,12 @@ from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
-import tinyconv
+from tinyconv import doctor
 from tinyconv.doctor import cpu_name, gpus
+from tinyconv.version import __version__
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch")  # those of other interpreters are told by the contestants
-CHECKOUT = Path(tinyconv.__file__).resolve().parent.parent
+CHECKOUT = Path(doctor.__file__).resolve().parent.parent
 
 
 def describe() -> dict[str, Any]:
@@ -30,7 +31,7 @@ def describe() -> dict[str, Any]:
         "last_level_cache_mib": round(last_level_cache() / 2**20, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "versions": {"tinyconv": tinyconv.__version__, **versions(PACKAGES)},
+        "versions": {"tinyconv": __version__, **versions(PACKAGES)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command(),
         "revision": revision(),

@@ -110,9 +110,10 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         guard = Timer(PATIENCE, self._process.kill)
-        guard.start()
+        guard.daemon = True  # an interruption right here must not leave the program waiting for it
         self._computes = True
         try:
+            guard.start()
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()

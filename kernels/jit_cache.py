@@ -14,6 +14,8 @@ from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from . import compiling
+
 
 def keep(compiled: Any, function: Callable[..., Any]) -> None:
     """Let the dispatcher `compiled`, which compiles `function`, keep its machine code in `numba.config.CACHE_DIR`."""
@@ -52,6 +54,13 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return a variant, or None where it has to be compiled."""
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            compiling.begins()
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a variant, if the disk allows it."""

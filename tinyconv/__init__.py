@@ -11,7 +11,7 @@ from importlib import import_module as _import_module
 from pathlib import Path as _Path
 from types import ModuleType as _ModuleType
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 # In a checkout the kernels lie beside this folder, not below it.  An installed tinyconv has them below; but whoever
 # stands in a checkout imports this folder first, installed or not.

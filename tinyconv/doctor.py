@@ -17,8 +17,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import tinyconv
 from tinyconv.gpu import cupy_wheels
+from tinyconv.version import __version__
 
 BASE = (
     "numpy", "numba", "llvmlite", "matplotlib", "scikit-learn", "threadpoolctl", "rich", "typer", "pooch",
@@ -47,7 +47,7 @@ def examine() -> list[Finding]:
 def versions() -> list[Finding]:
     """Versions of tinyconv, Python and the packages it uses, and the extras that are there."""
     found = [
-        Finding("versions", "tinyconv", f"{tinyconv.__version__} in {Path(tinyconv.__file__).parent}"),
+        Finding("versions", "tinyconv", f"{__version__} in {Path(__file__).parent}"),
         Finding("versions", "Python", f"{platform.python_version()} on {platform.platform()}"),
     ]
     for package in BASE:

@@ -3,9 +3,9 @@
 from time import perf_counter
 from typing import Any
 
-from tinyconv import __version__
 from tinyconv.kernels import registry
 from tinyconv.kernels.workspace import Workspace
+from tinyconv.version import __version__
 
 from ..cases import Call, cases
 from ..machine import last_level_cache

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyconv import __version__, random
+from tinyconv import random
 from tinyconv.models import Sequential
 from tinyconv.training.data import Gatherer
 from tinyconv.training.steps import GraphedSteps
+from tinyconv.version import __version__
 
 from ..machine import versions as packages
 from .job import Array, Job, Passes, Steps

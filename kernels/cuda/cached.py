@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .. import compiling
 from .problems import CudaError
 
 
@@ -26,6 +27,7 @@ def file(
     path = folder() / f"{stem}-{digest}{suffix}"
     if path.exists() and not anew:
         return path
+    compiling.begins()
     content = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from tinyconv import cli, gradcheck, zoo
 from tinyconv.cli import picture, session, sources
 from tinyconv.cli.app import app
 from tinyconv.errors import DataError
+from tinyconv.kernels import compiling
 from tinyconv.layers import Conv2D
 from tinyconv.models import Sequential
 from tinyconv.training.run_folder import RunFolder
@@ -108,6 +109,45 @@ def test_diverged_training_keeps_the_last_good_weights():
     assert "lower learning rate" in err
     kept = sources.find_trained("mine/last-good.safetensors").model.get_weights()
     assert all(np.isfinite(weights).all() for weights in kept)
+    assert "images of digits" in succeed("evaluate", "mine")
+
+
+def test_what_a_run_without_a_finished_epoch_is_good_for(monkeypatch):
+    assert "There is no run in runs/ here yet: train one" in refuse("evaluate")
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sequential, "fit", interrupt)
+    assert run(*QUICK)[0] == 130
+    assert "No run in runs/ has got to the end of an epoch yet" in refuse("evaluate")
+    folder = next(Path("runs").iterdir())
+    assert "has no model yet: it did not get to the end of its first epoch" in refuse("evaluate", folder)
+    assert "none of its epochs came to an end" in refuse("train", "--resume", "--run", folder)
+
+
+def test_train_says_what_is_held_out_and_what_comes_next():
+    out = succeed(*QUICK, "--validation-split", "0.1", "--epochs", "1")
+    assert re.search(r"[0-9,]+ images to learn from, [0-9,]+ held out to validate, [0-9,]+ to test", out)
+    assert "\n1 epoch, batches of" in out
+    assert "tinyconv predict PICTURE-OF-A-DIGIT" in out
+    assert "held out" not in succeed(*QUICK, "--validation-split", "0", "--epochs", "1")
+
+
+@pytest.mark.parametrize("found", [True, False], ids=["kept", "compiled"])
+def test_train_says_that_kernels_are_compiled_when_they_are(found, monkeypatch):
+    fit = Sequential.fit
+
+    def compiling_first(*given, **options):
+        if not found:
+            compiling.begins()
+            compiling.begins()
+        return fit(*given, **options)
+
+    monkeypatch.setattr(Sequential, "fit", compiling_first)
+    told = succeed(*QUICK, "--epochs", "1").count("compiling kernels for this processor")
+    assert told == (0 if found else 1)
+    assert "compiling" not in succeed(*QUICK, "--epochs", "1", "--quiet")
 
 
 def test_limit_steps(monkeypatch):
@@ -201,7 +241,7 @@ def test_a_folder_with_one_picture_per_class_is_refused_before_training():
         (("--run", "occupied"), "not empty"),
         (("--run", "/proc/nowhere"), "run folder"),
         (("--resume", "--run", "nowhere"), "nowhere"),
-        (("--resume",), "no run yet"),
+        (("--resume",), "There is no run in runs/ here yet"),
     ],
 )
 def test_bad_options_are_refused_and_leave_nothing(options, sentence):
@@ -357,6 +397,41 @@ def command(*arguments):
     """Run the real command in a process of its own."""
     words = [sys.executable, "-m", "tinyconv", *arguments]
     return subprocess.run(words, capture_output=True, text=True, cwd=CHECKOUT)
+
+
+def test_above_a_checkout_called_tinyconv(tmp_path):
+    """Python then finds that folder, a package without an __init__, before an editable installation."""
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above" / "tinyconv").symlink_to(CHECKOUT)
+    finder = """
+import importlib.util, sys
+from importlib.machinery import PathFinder
+class Installed:  # as setuptools' editable installation, behind Python's own finders
+    def find_spec(name, path=None, target=None):
+        parts = name.split(".")
+        if parts[0] == "tinyconv" and len(parts) > 1:
+            return PathFinder.find_spec(name, [f"{checkout}/{'/'.join(parts[:-1])}"])
+sys.meta_path.append(Installed)
+"""
+    script = f"checkout = {str(CHECKOUT)!r}\n" + finder + """
+import tinyconv
+assert tinyconv.__file__ is None
+from tinyconv.layers import Dense
+from tinyconv.models import Sequential, load_model
+model = Sequential([Dense(2, input_shape=(3,))], backend="numpy")
+model.save("model.safetensors")
+print(load_model("model.safetensors").count_params())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", "import sys; sys.path += sys.argv[1:]; exec(sys.stdin.read())", *_site()],
+        input=script, cwd=tmp_path / "above", env={}, capture_output=True, text=True, check=False,
+    )
+    assert ended.stdout == "8\n", ended.stderr
+
+
+def _site():
+    """Where packages are installed, without what makes an editable installation."""
+    return [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
 
 
 def test_help_loads_nothing_heavy():

@@ -261,10 +261,10 @@ def test_a_profile_of_a_network(model_file, drawn):
     ("arguments", "sentence"),
     [
         (("filters", "nothing.safetensors"), "nothing.safetensors"),
-        (("filters",), "There is no run yet"),
+        (("filters",), "There is no run in runs/ here yet"),
         (("samples", "cifar11"), "no dataset 'cifar11'"),
         (("image", "-i", "359"), "359 test images, 0 … 358, but got 359"),
-        (("image", "-i", "missing.png"), "missing.png cannot be read"),
+        (("image", "-i", "missing.png"), "There is no picture missing.png."),
     ],
 )
 def test_bad_input_is_a_sentence(arguments, sentence):

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tinyconv import __version__
 from tinyconv.cli import (
     bench,
     convdemo,
@@ -23,6 +22,7 @@ from tinyconv.cli import (
 )
 from tinyconv.errors import TinyconvError
 from tinyconv.kernels.cuda.problems import CudaError
+from tinyconv.version import __version__
 
 FAILURE, INTERRUPTED = 1, 130
 

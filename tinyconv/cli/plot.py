@@ -231,7 +231,7 @@ def pixel(
     image: OneImage = "0",
     layer: OfLayer = None,
     filter: Annotated[int, typer.Option("--filter", "-f", min=0, help="Which filter of the layer.")] = 0,
-    at: Annotated[str, typer.Option(help="Row and column of the output pixel; the largest sum's by default.")] = "",
+    at: Annotated[str, typer.Option(help="Row and column of the output pixel; by default where most adds up.")] = "",
     data: OtherData = None,
     output: Output = Path("pixel.png"),
 ) -> None:

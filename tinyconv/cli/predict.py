@@ -31,6 +31,7 @@ def predict(
         class_names = [str(label) for label in range(trained.classes)]
     find_digit = trained.reads_digits and not raw
     out = console()
+    out.print(f"as {trained.path} sees it", markup=False)
     paths = _pictures(files)
     images = [picture.read(path, shape, find_digit=find_digit) for path in paths]  # all are good before any is shown
     for path, probabilities in zip(paths, trained.model.predict(np.stack(images)), strict=True):

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import typer
 
 from tinyconv import checks, random, zoo
@@ -13,6 +15,7 @@ from tinyconv.callbacks import Callback, ReduceLROnPlateau
 from tinyconv.cli import sources
 from tinyconv.datasets import Augment, Dataset
 from tinyconv.errors import ArgumentError, DivergedError
+from tinyconv.kernels import compiling
 from tinyconv.models import Sequential
 from tinyconv.saving import save
 from tinyconv.training.data import split
@@ -135,18 +138,20 @@ class Session(NamedTuple):
     def train(self, verbose: Any) -> None:
         """Train, test, write the results, and say where they are."""
         began = time.perf_counter()
-        self._introduce(quiet=verbose == 0)
+        if verbose != 0:
+            self._introduce()
         try:
-            self._merge(self._fit(verbose))
+            with nullcontext() if verbose == 0 else compiling.listening(self._say_that_kernels_are_compiled):
+                self._merge(self._fit(verbose))
         except KeyboardInterrupt:
             self._say_how_to_go_on()
             raise
         except DivergedError:
-            save(self.model, self.run.path / "last-good.safetensors")
-            typer.echo(f"\nThe last good weights are kept in {self.run.path / 'last-good.safetensors'}")
+            save(self.model, self.run.path / sources.LAST_GOOD)
+            typer.echo(f"\nThe last good weights are kept in {self.run.path / sources.LAST_GOOD}")
             raise
         seconds = time.perf_counter() - began
-        dataset = self.dataset
+        recipe, dataset = self.plan, self.dataset
         x_test = sources.scaled(dataset.x_test)
         results = self.run.finish(self.model, self.history, x_test, dataset.y_test, dataset.class_names)
         typer.echo(
@@ -157,7 +162,8 @@ class Session(NamedTuple):
         if verbose != 0:
             typer.echo(f"memory        {self.model.plan.memory()}")
             typer.echo("pictures      learning-curve.png, confusion-matrix.png, misclassified.png in it")
-            typer.echo("next          tinyconv evaluate, or tinyconv predict PICTURE-OF-A-DIGIT")
+            picture = "PICTURE-OF-A-DIGIT" if recipe.data in sources.DIGITS else "PICTURE"
+            typer.echo(f"next          tinyconv evaluate, or tinyconv predict {picture}")
 
     def _fit(self, verbose: Any) -> History:
         recipe = self.plan
@@ -178,22 +184,26 @@ class Session(NamedTuple):
         for name, values in new.history.items():
             self.history.history.setdefault(name, []).extend(values)
 
-    def _introduce(self, quiet: bool) -> None:
-        """Say what is about to happen, and, if the kernels must be compiled first, why nothing seems to."""
+    def _introduce(self) -> None:
+        """Say what is about to happen."""
         recipe, dataset = self.plan, self.dataset
-        if quiet:
-            return
+        numbers = np.arange(len(dataset.x_train))
+        (learned, _), held_out = split(numbers, numbers, recipe.validation_split)
+        validation = f"{len(held_out[0]):,} held out to validate, " if held_out else ""
         typer.echo(
             f"{recipe.model} ({self.model.count_params():,} parameters) on {dataset.name}: "
-            f"{len(dataset.x_train):,} images to learn from, {len(dataset.x_test):,} to test"
+            f"{len(learned):,} images to learn from, {validation}{len(dataset.x_test):,} to test"
         )
+        epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
         typer.echo(
-            f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.optimizer}, learning rate "
+            f"{epochs}, batches of {recipe.batch_size}, {recipe.optimizer}, learning rate "
             f"{recipe.learning_rate:g} ({recipe.schedule}), seed {recipe.seed}, {self.model.backend.name}"
         )
-        made_for = {"numba": "processor", "cupy": "GPU"}.get(self.model.backend.name)
-        if made_for and not _is_compiled(made_for):
-            typer.echo(f"compiling the kernels for this {made_for}: once, then they are kept")
+
+    def _say_that_kernels_are_compiled(self) -> None:
+        """Why nothing seems to happen at first."""
+        made_for = "GPU" if self.model.backend.name == "cupy" else "processor"
+        typer.echo(f"compiling kernels for this {made_for}, which takes a while the first time")
 
     def _say_how_to_go_on(self) -> None:
         if self.run.last.exists():
@@ -211,14 +221,3 @@ def _load(recipe: Plan) -> Dataset:
 def _callbacks(recipe: Plan) -> list[Callback]:
     held_out = recipe.validation_split > 0
     return [ReduceLROnPlateau(patience=PATIENCE)] if recipe.reduce_on_plateau and held_out else []
-
-
-def _is_compiled(made_for: str) -> bool:
-    """Whether there is machine code of these kernels in the cache."""
-    if made_for == "GPU":
-        from tinyconv.kernels.cuda import cached
-
-        return any(cached.folder().glob("*.cubin"))
-    from tinyconv.kernels.jit import cache_folder
-
-    return any(cache_folder().rglob("*.nbc"))

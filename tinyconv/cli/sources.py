@@ -20,6 +20,7 @@ ImageShape = tuple[int, int, int]
 
 RUNS = Path("runs")
 CONFIG: dict[str, type] = {"data": str, "classes": list, "class_names": list, "seed": int}  # what is read here of a run
+LAST_GOOD = "last-good.safetensors"  # in the folder of a run that diverged
 DIGITS = ("digits", "mnist")  # the data of networks that read handwritten digits
 
 
@@ -90,13 +91,18 @@ def find_trained(name: str | None, *, backend: str | None = None) -> Trained:
 
 
 def model_file(path: Path) -> Path:
-    """The file of the trained model at `path`: of a run folder its model or, before the end, its last checkpoint."""
+    """The file of the trained model at `path`: of a run folder its model or, before the end, its last checkpoint.
+
+    A run that diverged has kept its last good weights.  Raises ArgumentError for a run without any of these.
+    """
     if str(path) in zoo.names() and not path.exists():
         raise ArgumentError(f"{path} is not trained yet: run `tinyconv train --model {path}` and name its run folder.")
     if not (path / "config.json").is_file():
         return path
-    finished = path / "model.safetensors"
-    return finished if finished.exists() else RunFolder(path).last
+    for file in (path / "model.safetensors", RunFolder(path).last, path / LAST_GOOD):
+        if file.exists():
+            return file
+    raise ArgumentError(f"The run in {path} has no model yet: it did not get to the end of its first epoch.")
 
 
 def latest_run() -> Path:
@@ -106,7 +112,9 @@ def latest_run() -> Path:
         for pattern in ("*/model.safetensors", "*/checkpoints/last.safetensors") for model in RUNS.glob(pattern)
     }
     if not written:
-        raise ArgumentError("There is no run yet: train one with `tinyconv train`, or say which model to use.")
+        begun = any(RUNS.glob("*/config.json"))
+        what = f"No run in {RUNS}/ has got to the end of an epoch" if begun else f"There is no run in {RUNS}/ here"
+        raise ArgumentError(f"{what} yet: train one with `tinyconv train`, or say which model to use.")
     return RUNS / written[max(written)]
 
 

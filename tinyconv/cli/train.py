@@ -55,6 +55,8 @@ def train(
     given = {name: value for name, value in choices.items() if value is not None}
     if threads is not None:
         utils.set_threads(threads)
+    if verbose not in (None, 0, 1, 2):
+        raise ArgumentError(f"--verbose must be 0, 1 or 2, but got {verbose}.")
     told = verbosity(0 if quiet else "auto" if verbose is None else verbose)
     if resume:
         if given:

@@ -172,13 +172,15 @@ class _Watch:
 def _by_hand(file: DataFile[T], target: Path, failures: list[str]) -> str:
     """The sentences of a DownloadError: what was tried, and how to get the file without tinyconv."""
     what = f"{file.folder}/{file.name}"
+    looked_in = user_folder()
+    or_set = (
+        f"set TINYCONV_DATA to a folder that has {what}" if looked_in is None
+        else f"into {looked_in / file.folder}, as TINYCONV_DATA is {looked_in} and does not have it"
+    )
     if not file.mirrors:
-        return (
-            f"{what} cannot be downloaded. Put it into {target.parent}, or set TINYCONV_DATA to a folder that has "
-            f"{what}."
-        )
+        return f"{what} cannot be downloaded. Put it into {target.parent}, or {or_set}."
     return (
         f"{what} could not be downloaded. Tried: {'; '.join(failures)}. To do it by hand, get one of these addresses "
-        f"with a browser and save it as {target}, or set TINYCONV_DATA to a folder that has {what}. "
+        f"with a browser and save it as {target}, or {or_set}. "
         'The dataset "digits" needs no download.'
     )

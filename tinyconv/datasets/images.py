@@ -52,6 +52,8 @@ def read(
     except Image.DecompressionBombError as problem:  # of more than twice as many, and Pillow does not tell the size
         more = f"{name} has more than {2 * MAX_PIXELS:,} pixels"
         raise DataError(f"{more}; at most {MAX_PIXELS:,} are read.") from problem
+    except FileNotFoundError as problem:
+        raise DataError(f"There is no picture {name}.") from problem
     except Exception as problem:  # damaged files make Pillow's decoders raise almost anything
         raise DataError(f"{name} cannot be read as a picture: {str(problem).rstrip('.')}.") from problem
     if image_size is not None:

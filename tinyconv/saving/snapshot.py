@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-import tinyconv
 from tinyconv import backends, layers, losses, metrics, optimizers
 from tinyconv.errors import BackendError, ModelFileError, TinyconvError
 from tinyconv.layers import Layer, Parameter
 from tinyconv.models import Sequential
+from tinyconv.version import __version__
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
@@ -36,7 +36,7 @@ def take(
     document: Document = {
         "format": "tinyconv",
         "version": VERSION,
-        "tinyconv": tinyconv.__version__,
+        "tinyconv": __version__,
         "model": model.get_config(),
         "weights": [parameter.name for parameter in model.weights],
         "compile": None,
@@ -81,7 +81,7 @@ def check_version(document: Document, where: str) -> None:
     if version > VERSION:
         raise ModelFileError(
             f"{where} was saved by tinyconv {document.get('tinyconv', '?')} in format {version}; this tinyconv "
-            f"{tinyconv.__version__} reads formats up to {VERSION}. Upgrade tinyconv to load it."
+            f"{__version__} reads formats up to {VERSION}. Upgrade tinyconv to load it."
         )
 
 

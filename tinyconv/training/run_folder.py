@@ -107,7 +107,7 @@ class RunFolder:
         checkpoint is damaged.
         """
         if not self.last.exists():
-            raise ArgumentError(f"There is no run to resume in {self.path}: it has no {self.last.name} checkpoint.")
+            raise ArgumentError(f"There is no run to resume in {self.path}: none of its epochs came to an end.")
         model, extra = load(self.last, backend=backend)
         callbacks = self.callbacks(*others)
         was, now = [kept["class_name"] for kept in extra["callbacks"]], [type(other).__name__ for other in others]

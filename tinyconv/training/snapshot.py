@@ -69,5 +69,5 @@ class Snapshot:
         self.restore()
         raise DivergedError(
             f"{what}: training has diverged at a learning rate of {rate:g}. The weights and the optimizer are back at "
-            f"the last good state (updates undone: {lost}). Try a lower learning rate, say {rate / 10:g}."
+            f"the last good state (updates undone: {lost}). Try a lower learning rate, say {rate / 10:.2g}."
         )
