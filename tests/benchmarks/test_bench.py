@@ -50,6 +50,20 @@ def refuse(*arguments):
     return result.stderr
 
 
+def test_results_that_the_readme_shows_are_not_replaced_in_silence(monkeypatch, tmp_path):
+    class Written:
+        name, title, tables, notes = "stub", "A stub", (), ()
+
+        def write(self, folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "stub.json").write_text("{}")
+            return [folder / "stub.json"]
+
+    monkeypatch.setattr("tinyconv.benchmarks.accuracy.run", lambda **_: Written())
+    outputs = [CliRunner().invoke(app, ["bench", "accuracy", *where]).stdout for where in ([], [], ["-o", "other"])]
+    assert ["README.md shows" in output for output in outputs] == [False, True, False]
+
+
 @pytest.mark.slow
 def test_lab_page():
     pytest.importorskip("starlette")

@@ -287,5 +287,8 @@ def _run(benchmark: "Callable[[Callable[[str], None]], Report]", output: Path) -
         out.print()
     for note in report.notes:
         out.print(note, markup=False)
+    shown = output == RESULTS and (output / f"{report.name}.json").exists()
     for path in report.write(output):
         out.print(f"wrote {path}", markup=False)
+    if shown:
+        out.print("These are in place of the results that README.md shows; --output FOLDER keeps yours apart.")

@@ -203,7 +203,8 @@ class Session(NamedTuple):
     def _say_that_kernels_are_compiled(self) -> None:
         """Why nothing seems to happen at first."""
         made_for = "GPU" if self.model.backend.name == "cupy" else "processor"
-        typer.echo(f"compiling kernels for this {made_for}, which takes a while the first time")
+        # Not typer.echo, which would not see that a progress bar has put itself in the way of sys.stdout.
+        print(f"compiling kernels for this {made_for}, which takes a while the first time", flush=True)
 
     def _say_how_to_go_on(self) -> None:
         if self.run.last.exists():
