@@ -500,6 +500,8 @@ class Sequential:
         return 0 if self._optimizer is None else self._optimizer.iterations
 
     def _require_built(self) -> None:
+        if not self.layers:
+            raise StateError(f"{self.name} has no layers yet: add some.")
         if not self.built:
             raise StateError(
                 f"{self.name} has no weights yet: give its first layer an input_shape, or call build or fit."

@@ -141,6 +141,7 @@ def test_configuration_round_trip():
         (lambda: Sequential([Input((None, None, 1))]), ShapeError, "whole numbers of at least 1"),
         (lambda: Sequential().pop(), StateError, "has no layers"),
         (lambda: Sequential(backend="numpy").predict_on_batch(X), StateError, "has no layers"),
+        (lambda: Sequential([]).summary(), StateError, "sequential has no layers yet: add some"),
         (lambda: Sequential(conv_rows()).summary(), StateError, "has no weights yet"),
         (lambda: Sequential(conv_rows()).get_weights(), StateError, "has no weights yet"),
         (lambda: conv_net().build((9, 9, 1)), StateError, r"works on inputs of shape \(None, 8, 8, 1\)"),
