@@ -51,7 +51,7 @@ class Tile(NamedTuple):
         return self.rows * self.columns // self.sums
 
     @property
-    def blocks(self) -> int:
+    def resident(self) -> int:
         """Blocks that shall fit on a multiprocessor of 65,536 registers, which leaves 128 for each of 512 threads.
 
         Small blocks of threads with many sums bring in more numbers each: there, 168 for each of 384.
@@ -86,7 +86,7 @@ class Tile(NamedTuple):
     def defines(self) -> dict[str, int]:
         """The macros that gemm.cuh asks for."""
         names = ("TILE_M", "TILE_N", "TILE_K", "THREAD_M", "THREAD_N")
-        return {**dict(zip(names, self, strict=True)), "BLOCKS": self.blocks}
+        return {**dict(zip(names, self, strict=True)), "BLOCKS": self.resident}
 
 
 # For large products, medium ones, and those with few columns or few rows (few filters; one input channel).
