@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tinyconv import plots
 from tinyconv.errors import ArgumentError, DataError
+from tinyconv.plots.figure import headline, new_panels
 from tinyconv.training.history import History
 
 HISTORY = {
@@ -138,6 +140,20 @@ def test_nothing_wrong_is_a_picture_too(tmp_path):
     figure = plots.wrong_predictions(x, y, np.eye(3)[y])
     assert "All 10 right" in figure.get_suptitle()
     plots.save(figure, tmp_path / "none.png")
+
+
+# -- headlines --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("panels", [1, 6])
+def test_a_headline_wider_than_its_figure_goes_on_in_another_line(panels):
+    figure, (first, *_) = new_panels(panels, 6, 1.4, 1.65)
+    headline(figure, "a network with a long name, " * 6 + "the end")
+    FigureCanvasAgg(figure).draw()
+    box, whole = figure._suptitle.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert box.y1 <= whole.y1
+    assert first.get_window_extent().y1 <= box.y0  # the panels make room for it
 
 
 # -- files and imports ------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 HEIGHT = 5.6  # inches of the tallest column
+NARROWEST = 6.0  # inches: the headline over few layers has room in two lines
 
 
 def all_layers(model: "Sequential", image: Array, class_names: Sequence[str] | None = None) -> "Figure":
@@ -32,8 +33,10 @@ def all_layers(model: "Sequential", image: Array, class_names: Sequence[str] | N
     seen = ForwardPass(model, image)
     stages = [stage for stage in seen.outputs[:-1] if not isinstance(stage[0], Flatten | Reshape | Dropout)]
     columns = [_columns(output) for _, output in stages]
-    widths = [1.5, *(_width(output, n) for (_, output), n in zip(stages, columns, strict=True)), 1.9]
-    figure = new_figure(sum(widths) + 0.35 * len(widths), HEIGHT + 1.2)
+    names = [label(i, class_names) for i in range(len(seen.probabilities))]
+    bars = 1.9 + 0.09 * max(0, max(map(len, names)) - 2)  # long names need room beside them
+    widths = [1.5, *(_width(output, n) for (_, output), n in zip(stages, columns, strict=True)), bars]
+    figure = new_figure(max(NARROWEST, sum(widths) + 0.35 * len(widths)), HEIGHT + 1.2)
     headline(figure, f"One image in all layers of {model.name}: {seen.verdict(class_names)}")
     panels = figure.subplots(1, len(widths), width_ratios=widths)
     show(panels[0], seen.image)
@@ -44,7 +47,7 @@ def all_layers(model: "Sequential", image: Array, class_names: Sequence[str] | N
         draw_tiles(axes, tiles, n, **colour_scale(output))
         axes.set_title(f"{layer.name}\n{_sizes(output)}", fontsize=12)
         axes.set_xlabel(f"up to {short(output.max())}", fontsize=11, color="0.35")
-    _draw_probabilities(panels[-1], seen, class_names)
+    _draw_probabilities(panels[-1], seen, names)
     panels[-1].set_title(f"{model.layers[-1].name}\n{len(seen.probabilities)} classes", fontsize=12)
     return figure
 
@@ -65,7 +68,7 @@ def _sizes(output: Array) -> str:
     return " × ".join(map(str, output.shape))
 
 
-def _draw_probabilities(axes: "Axes", seen: ForwardPass, class_names: Sequence[str] | None) -> None:
+def _draw_probabilities(axes: "Axes", seen: ForwardPass, names: Sequence[str]) -> None:
     values = seen.probabilities
     chosen = seen.choose(None)
     bars = axes.barh(range(len(values)), values, color=["0.7" if i != chosen else BLUE for i in range(len(values))])
@@ -73,7 +76,7 @@ def _draw_probabilities(axes: "Axes", seen: ForwardPass, class_names: Sequence[s
         axes.bar_label(bars, ["" if value < 0.005 else f"{100 * value:.0f} %" for value in values], padding=3)
     else:
         axes.bar_label(bars, [short(round(float(value), 1)) for value in values], padding=3)
-    axes.set_yticks(range(len(values)), [label(i, class_names) for i in range(len(values))])
+    axes.set_yticks(range(len(values)), names)
     axes.set_xticks([])
     axes.margins(x=0.35)
     axes.invert_yaxis()

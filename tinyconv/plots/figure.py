@@ -20,6 +20,7 @@ BLUE, VERMILLION, ORANGE, GREY = "#0072B2", "#D55E00", "#E69F00", "#666666"
 SEQUENTIAL, SIGNED, HEAT = "viridis", "RdBu_r", "OrRd"  # colour maps; 0 is white in the second, light in the third
 
 FORMATS = (".png", ".svg", ".pdf")
+NARROWEST = 4.5  # inches: a headline of panels has some room even above a single one
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -35,7 +36,7 @@ def new_panels(
     """A figure of `count` panels without axes, each `width` × `height` inches, and `margin` inches for a headline."""
     columns = max(1, min(count, columns))
     rows = max(1, -(-count // columns))
-    figure = new_figure(columns * width, margin + rows * height)
+    figure = new_figure(max(NARROWEST, columns * width), margin + rows * height)
     panels = list(figure.subplots(rows, columns, squeeze=False).reshape(-1))
     for axes in panels:
         axes.set_axis_off()
@@ -43,8 +44,8 @@ def new_panels(
 
 
 def headline(figure: "Figure", text: str) -> None:
-    """A bold line above all panels, flush left."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    """A bold line above all panels, flush left; as many lines as it takes where the figure is narrower."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold", wrap=True)
 
 
 def remove_frame(axes: "Axes") -> None:
