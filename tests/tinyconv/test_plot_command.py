@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from tinyconv import plots
 from tinyconv.cli.app import app
-from tinyconv.datasets import digits
+from tinyconv.datasets import digits, fashion_mnist
 from tinyconv.layers import Conv2D, Dense, Flatten, MaxPooling2D
 from tinyconv.models import Sequential
 
@@ -187,6 +187,25 @@ def test_saliency_and_gradcam_take_a_class_and_a_layer(model_file, drawn):
 def test_an_untrained_network_of_the_zoo_can_be_looked_into(drawn):
     succeed("maps", "feature_map_net", "--data", "digits")
     assert drawn[0].get_suptitle().startswith("What feature_map_net sees")
+
+
+@pytest.mark.parametrize("data", ["digits", None])
+def test_classes_are_named_as_in_the_dataset_of_a_network_of_the_zoo(data, drawn):
+    """Whatever image it is shown: one by its number, or a file."""
+    Image.fromarray(np.full((28, 28), 200, np.uint8)).save("grey.png")
+    succeed("layers", "fashion_perceptron", *(["--data", data] if data else ["--image", "grey.png"]))
+    bars = drawn[0].axes[-1]
+    assert tuple(tick.get_text() for tick in bars.get_yticklabels()) == fashion_mnist.CLASS_NAMES
+    assert any(f": {name} (" in drawn[0].get_suptitle() for name in fashion_mnist.CLASS_NAMES)
+
+
+def test_classes_of_a_model_without_a_run_are_named_as_in_the_data(model_file, drawn, monkeypatch):
+    monkeypatch.setattr(digits, "CLASS_NAMES", names := tuple("abcdefghij"))
+    succeed("layers", model_file, "--data", "digits")
+    monkeypatch.setattr(digits, "CLASS_NAMES", names[:9])  # others than the model's
+    succeed("layers", model_file, "--image", "0", "--data", "digits")
+    labels = ["".join(tick.get_text() for tick in figure.axes[-1].get_yticklabels()) for figure in drawn]
+    assert labels == ["abcdefghij", "0123456789"]
 
 
 @pytest.mark.parametrize("kind", ["filters", "maps", "layers", "saliency", "gradcam", "pixel", "confusion", "mistakes"])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -177,7 +179,7 @@ def layers(
     from tinyconv import plots
 
     known = _known(model)
-    _save(plots.all_layers(known.model, _image(known, image, data), known.class_names), output, known)
+    _save(plots.all_layers(known.model, _image(known, image, data), _class_names(known, data)), output, known)
 
 
 @app.command()
@@ -189,7 +191,7 @@ def saliency(
     from tinyconv import plots
 
     known = _known(model)
-    _save(plots.saliency(known.model, _image(known, image, data), target, known.class_names), output, known)
+    _save(plots.saliency(known.model, _image(known, image, data), target, _class_names(known, data)), output, known)
 
 
 @app.command()
@@ -202,7 +204,7 @@ def gradcam(
 
     known = _known(model)
     chosen = None if layer is None else _convolution(known, layer)
-    figure = plots.grad_cam(known.model, _image(known, image, data), target, known.class_names, layer=chosen)
+    figure = plots.grad_cam(known.model, _image(known, image, data), target, _class_names(known, data), layer=chosen)
     _save(figure, output, known)
 
 
@@ -328,6 +330,17 @@ def _image(known: "Trained", image: str, data: str | None) -> "Array":
         return picture.read(Path(image), known.image_shape, find_digit=known.reads_digits)
     dataset = known.load_data(data)
     return scaled(dataset.x_test[_index(image, len(dataset.x_test))])
+
+
+def _class_names(known: "Trained", data: str | None) -> "Sequence[str] | None":
+    """The names of the model's classes: its run's, or else those of the dataset that it is for or that is given."""
+    from tinyconv import datasets
+
+    name = known.config.get("data", data)
+    if known.class_names is not None or name not in datasets.names():
+        return known.class_names
+    names: tuple[str, ...] = getattr(datasets, name).CLASS_NAMES
+    return names if len(names) == known.classes else None
 
 
 def _index(text: str, images: int) -> int:
