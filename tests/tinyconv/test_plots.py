@@ -116,7 +116,8 @@ def test_the_wrong_ones_are_titled_index_predicted_expected_and_how_sure():
     x, y, probabilities = some_predictions()
     figure = plots.wrong_predictions(x, np.eye(3)[y], probabilities)
     assert titles(figure) == ["5 / 0 / 2\n90 %", "7 / 2 / 1\n70 %", "2 / 0 / 2\n60 %"]  # the most confident first
-    assert figure.get_suptitle().startswith("3 of 10 wrong; all of them")
+    order = "index / p (predicted) / e (expected), how sure"
+    assert figure.get_suptitle() == f"3 of 10 wrong; all of them: {order}"
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), x[5, :, :, 0])
 
 
@@ -124,7 +125,8 @@ def test_only_so_many_are_shown_and_named():
     x, y, probabilities = some_predictions()
     figure = plots.wrong_predictions(x, y, probabilities, ["cat", "dog", "owl"], count=2)
     assert titles(figure) == ["5, 90 %\ncat / owl", "7, 70 %\nowl / dog"]
-    assert figure.get_suptitle().startswith("3 of 10 wrong; the 2 most confident")
+    order = "index, how sure, p (predicted) / e (expected)"  # as in the titles
+    assert figure.get_suptitle() == f"3 of 10 wrong; the 2 most confident ones: {order}"
 
 
 def test_colour_images_and_two_classes():

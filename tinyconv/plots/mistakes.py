@@ -19,11 +19,12 @@ COLUMNS = 6
 def wrong_predictions(
     x: Array, y_true: Array, probabilities: Array, class_names: Sequence[str] | None = None, count: int = 24
 ) -> "Figure":
-    """Up to `count` misclassified images, titled index / p (predicted) / e (expected), and how sure the network was.
+    """Up to `count` misclassified images, with index, p (predicted), e (expected), and how sure the network was.
 
     x: (n, height, width[, 1 or 3]), in any range; y_true: class numbers or one-hot rows; probabilities: (n, k), or
     (n, 1) for two classes.  Those the network was most sure of come first; the index is the image's place in `x`, the
-    share the probability of the predicted class.
+    share the probability of the predicted class.  The headline tells the order, which is another one where the classes
+    have names: those need a line of their own.
     """
     true, predicted = as_classes(y_true), as_classes(probabilities)
     wrong = np.flatnonzero(true != predicted)
@@ -34,7 +35,9 @@ def wrong_predictions(
     figure, panels = new_panels(len(shown), COLUMNS, 1.6, 1.9)
     if len(shown) < COLUMNS:  # the headline needs its width
         figure.set_figwidth(1.6 * COLUMNS)
-    headline(figure, _headline(len(wrong), len(shown), len(true)))
+    p_e = "p (predicted) / e (expected)"
+    order = f"index / {p_e}, how sure" if short else f"index, how sure, {p_e}"
+    headline(figure, _headline(len(wrong), len(shown), len(true), order))
     for axes, index in zip(panels, shown, strict=True):
         show(axes, x[index])
         p, e = label(predicted[index], class_names), label(true[index], class_names)
@@ -52,8 +55,8 @@ def _confidence(probabilities: Array, predicted: Array) -> Array:
     return np.where(predicted == 1, p, 1 - p)
 
 
-def _headline(wrong: int, shown: int, total: int) -> str:
+def _headline(wrong: int, shown: int, total: int, order: str) -> str:
     if wrong == 0:
         return f"All {total:,} right: nothing to show"
     which = "all of them" if shown == wrong else f"the {shown} most confident ones"
-    return f"{wrong:,} of {total:,} wrong; {which}: index / p (predicted) / e (expected), how sure"
+    return f"{wrong:,} of {total:,} wrong; {which}: {order}"
