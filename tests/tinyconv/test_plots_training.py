@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 
 from tinyconv import plots
@@ -151,6 +152,26 @@ def test_histograms_have_a_panel_per_layer_and_kind():
     assert figure.get_suptitle() == "Each layer from step 1 to 7 of training"
 
 
+@pytest.mark.parametrize("epochs", [2, 5])
+def test_ticks_are_whole_steps_and_round_shares(epochs):
+    recorder = plots.LayerRecorder(data()[0][:5], every=1)
+    train(recorder, epochs=epochs)
+    figure = plots.layer_histograms(recorder)
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes[3:6]:
+        steps = [tick.get_text() for tick in axes.get_xticklabels() if tick.get_text()]
+        assert len(steps) > 2
+        assert all(step.lstrip("−").isdecimal() for step in steps)
+    for bar in figure.axes[6:]:
+        first, *others = [tick.get_text() for tick in bar.get_xticklabels()]
+        assert first == "0 %"
+        assert len(others) >= 3
+        assert all(text.endswith(" %") and text.strip(" %0.") in "125" for text in others)
+        shares = [float(text.removesuffix(" %")) / 100 for text in others]
+        np.testing.assert_allclose(bar.get_xticks()[1:], shares)  # and each is where it says
+        assert shares[-1] <= bar.get_xlim()[1]
+
+
 def test_a_column_of_colours_is_the_histogram_of_a_step():
     spread = np.linspace(0, 1, 1000)
     figure = plots.layer_histograms(recorded([spread, spread / 2, spread * 0], [[1e-3, -1e-2]] * 3, [[0.0, 0.1]] * 3))
@@ -181,7 +202,7 @@ def test_the_line_and_the_colours_are_explained():
     assert [bar.get_xlabel() for bar in bars] == ["share of the values"] * 3
     assert [bar.get_xlim() for bar in bars] == [(0, 1), (0, 0.5), (0, 0.5)]
     assert bars[0].get_xticklabels()[-1].get_text() == "100 %"
-    assert [tick.get_text() for tick in bars[1].get_xticklabels()] == ["0 %", "3.1 %", "12 %", "28 %", "50 %"]
+    assert [tick.get_text() for tick in bars[1].get_xticklabels()] == ["0 %", "2 %", "10 %", "20 %", "50 %"]
 
 
 def test_a_recorder_that_saw_nothing_is_refused():

@@ -31,6 +31,7 @@ def layer_histograms(recorder: LayerRecorder) -> "Figure":
     from matplotlib.colors import PowerNorm
     from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import MaxNLocator
 
     if not recorder.steps:
         raise DataError("There is nothing to draw: the recorder has seen no training step.")
@@ -50,18 +51,35 @@ def layer_histograms(recorder: LayerRecorder) -> "Figure":
                 axes.set_ylabel(name, fontweight="bold")
         grid[0, column].set_title(title)
         grid[-1, column].set_xlabel("training step")
+        grid[-1, column].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         largest = max(mesh.get_clim()[1] for mesh in drawn) or 1.0
         norm = PowerNorm(0.5, vmin=0, vmax=largest)
         for mesh in drawn:
             mesh.set_norm(norm)
         bar = figure.colorbar(drawn[0], ax=list(grid[:, column]), location="bottom", aspect=30, shrink=0.8, pad=0.02)
-        ticks = [largest * quarter**2 for quarter in (0, 0.25, 0.5, 0.75, 1)]  # equally far from each other
-        bar.set_ticks(ticks, labels=[f"{float(f'{100 * tick:.2g}'):g} %" for tick in ticks])
+        ticks = _round_ticks(100 * largest)
+        bar.set_ticks([tick / 100 for tick in ticks], labels=[f"{tick:g} %" for tick in ticks])
         bar.set_label("share of the values")
     name = "median; of gradients and updates without zeros"
     line = Line2D([], [], color=VERMILLION, linewidth=1.4, path_effects=[withStroke(linewidth=2.6, foreground="0.8")])
     figure.legend([line], [name], loc="upper right", frameon=False, fontsize=10)
     return figure
+
+
+def _round_ticks(largest: float) -> list[float]:
+    """From 0 to at most `largest`: 1, 2 or 5 times a power of ten, on a root's scale not too close to each other.
+
+    >>> _round_ticks(100), _round_ticks(75), _round_ticks(1.2)
+    ([0, 5.0, 20.0, 50.0, 100.0], [0, 5.0, 20.0, 50.0], [0, 0.05, 0.2, 0.5, 1.0])
+    """
+    power = int(np.floor(np.log10(largest)))
+    choices = [float(f"{digit}e{power - i}") for i in range(3) for digit in (5, 2, 1)]  # largest first
+    ticks: list[float] = []
+    for choice in choices:
+        gaps = np.abs(np.sqrt(choice) - np.sqrt([0, *ticks]))
+        if choice <= largest * (1 + 1e-9) and gaps.min() > 0.18 * np.sqrt(largest):
+            ticks.append(choice)
+    return [0, *reversed(ticks)]
 
 
 def _limits(samples: list[Array], logarithmic: bool) -> tuple[float, float]:
