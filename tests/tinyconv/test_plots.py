@@ -53,6 +53,17 @@ def test_learning_curves_draw_each_number_and_mark_the_crossover():
     ]
 
 
+def test_the_legend_of_learning_curves_hides_no_line():
+    figure = plots.learning_curves(HISTORY)
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        legend, labels = axes.get_legend().get_window_extent(), axes.xaxis.get_tightbbox()
+        assert figure.bbox.y0 <= legend.y0 < legend.y1 <= labels.y0 < axes.bbox.y0
+        assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+    left, right = (axes.get_legend().get_window_extent() for axes in figure.axes)
+    assert left.x1 <= right.x0
+
+
 def test_learning_curves_without_validation_and_from_a_history():
     history = History()
     history.on_epoch_end(0, {"loss": 0.5})

@@ -26,7 +26,7 @@ def learning_curves(history: History | Mapping[str, Sequence[float]]) -> "Figure
     names = [name for name in numbers if not name.startswith("val_") and name != "learning_rate"]
     if not names or not len(numbers[names[0]]):
         raise DataError("There are no learning curves to draw: the history has no epochs yet; call fit first.")
-    figure = new_figure(5.2 * len(names), 4.0)
+    figure = new_figure(5.2 * len(names), 4.3)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         training, validation = numbers[name], numbers.get(f"val_{name}")
@@ -41,7 +41,9 @@ def learning_curves(history: History | Mapping[str, Sequence[float]]) -> "Figure
         axes.set_title(name, loc="left", fontweight="bold")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", color="0.9")
-        axes.legend(edgecolor="none", framealpha=0.9)  # a line behind it does not cross the words
+        axes.legend(  # below, where it hides no line and no line crosses the words
+            loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False, fontsize=9, columnspacing=1.2,
+        )
         remove_frame(axes)
     return figure
 
