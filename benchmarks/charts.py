@@ -28,6 +28,8 @@ SERIES = (  # colour, mark and line of the first, second, … series
 
 
 DEPTH = 2000  # how far below the multiply-add limit a roofline picture goes
+LETTER, MARK = 7.0, 6.0  # points: how wide a letter with a space and a mark of a roofline picture are
+PANEL = 236.0  # points between the lowest and the highest intensity of a roofline picture, about
 
 
 class Point(NamedTuple):
@@ -127,7 +129,7 @@ def sweeps(panels: Sequence[Sweep], *, y_label: str, caption: str) -> "Figure":
 def roofline(
     panels: Mapping[str, Mapping[str, Sequence[Point]]], *, peak: float, bandwidths: Mapping[str, float], caption: str
 ) -> "Figure":
-    """A panel for each function of an operation, a mark for each rung and shape, below the machine's limits.
+    """A panel for each function of an operation, a mark for each rung and shape, and the machine's limits.
 
     `peak` in GFLOP/s; `bandwidths` in GB/s, by what they are of.  What lies too deep is drawn on the lower edge.
     """
@@ -136,6 +138,8 @@ def roofline(
     everywhere = [point.intensity for rungs in panels.values() for points in rungs.values() for point in points]
     left, right = min([*everywhere, 1.0]) / 2, max([*everywhere, 10.0]) * 2
     x = np.geomspace(left, right, 200)
+    top = max([peak, *(point.gflops for rungs in panels.values() for points in rungs.values() for point in points)])
+    decade = PANEL / np.log10(right / left)
     for axes, (function, rungs) in zip(grid, panels.items(), strict=True):
         for (what, bandwidth), dash in zip(bandwidths.items(), ("-", "--"), strict=False):
             roof = np.minimum(peak, bandwidth * x)
@@ -144,15 +148,20 @@ def roofline(
         for (rung, points), (colour, mark, _) in zip(rungs.items(), SERIES, strict=False):
             axes.plot(
                 [point.intensity for point in points], [max(point.gflops, peak / DEPTH) for point in points], mark,
-                color=colour, label=rung, markersize=6, markeredgecolor="white", markeredgewidth=0.6, clip_on=False,
+                color=colour, label=rung, markersize=MARK, markeredgecolor="white", markeredgewidth=0.6, clip_on=False,
             )
-        for intensity, keys in _columns(rungs).items():
-            axes.annotate(keys, (intensity, peak), (0, 3), textcoords="offset points", ha="center", fontsize=7)
+        for intensity, keys in _columns(rungs, decade).items():  # above the marks: Winograd's may pass the limit
+            height = max(peak, _highest(rungs, intensity, keys, decade))
+            axes.annotate(
+                keys, (intensity, height), (0, MARK - 1), textcoords="offset points", ha="center", va="bottom",
+                fontsize=7,
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_ylim(peak / DEPTH, 2 * peak)
+        axes.set_ylim(peak / DEPTH, 2 * top)  # with room for the letters
         for axis in (axes.xaxis, axes.yaxis):
             _decimal_ticks(axis)
+        axes.tick_params(axis="x", labelsize=8)  # 500 and 1,000 are close
         axes.set_xlabel("floating-point operations per byte")
         axes.set_title(function, loc="left", fontsize=10, fontweight="bold")
         axes.grid(color="0.92")
@@ -163,17 +172,35 @@ def roofline(
     return figure
 
 
-def _columns(rungs: Mapping[str, Sequence[Point]]) -> dict[float, str]:
-    """The keys of the shapes by intensity, those of about the same one together; a rung's smaller batch has its own."""
+def _columns(rungs: Mapping[str, Sequence[Point]], decade: float) -> dict[float, str]:
+    """The keys of the shapes by intensity, side by side where they would cover each other; a decade has so many points.
+
+    A rung's smaller batch has an intensity of its own, so that of a shape is its highest.
+    """
     highest: dict[str, float] = {}
     for points in rungs.values():
         for point in points:
             highest[point.key] = max(highest.get(point.key, 0.0), point.intensity)
-    columns: dict[float, str] = {}
-    for key, intensity in sorted(highest.items(), key=lambda item: item[1]):
-        near = next((place for place in columns if intensity < 1.15 * place), None)
-        columns[intensity if near is None else near] = key if near is None else f"{columns[near]} {key}"
-    return columns
+    columns: list[list[str]] = []
+
+    def middle(keys: list[str]) -> float:
+        return float(np.sqrt(highest[keys[0]] * highest[keys[-1]]))
+
+    for key in sorted(highest, key=lambda key: highest[key]):
+        columns.append([key])
+        while len(columns) > 1:
+            left, right = columns[-2:]
+            if decade * np.log10(middle(right) / middle(left)) > LETTER * (len(left) + len(right)) / 2:
+                break
+            columns[-2:] = [left + right]
+    return {middle(keys): " ".join(keys) for keys in columns}
+
+
+def _highest(rungs: Mapping[str, Sequence[Point]], intensity: float, keys: str, decade: float) -> float:
+    """GFLOP/s of the highest mark that `keys` at `intensity` could cover."""
+    reach = 10 ** ((LETTER * len(keys.split()) / 2 + MARK / 2) / decade)
+    points = (point for points in rungs.values() for point in points)
+    return max((point.gflops for point in points if 1 / reach < point.intensity / intensity < reach), default=0.0)
 
 
 def scatter(

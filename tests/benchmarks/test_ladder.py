@@ -1,7 +1,11 @@
 """The shapes of the ladders with their arithmetic, the limits of the machine, and the rungs that are timed."""
 
+import math
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
 
 from tinyconv.benchmarks import cases, charts, peaks, tune
 from tinyconv.benchmarks.engines.ladder import Ladder
@@ -106,7 +110,29 @@ def test_letters_of_the_roofline():
         "slow": [charts.Point(1.0, 5.0, "a"), charts.Point(9.0, 5.0, "b")],
         "fast": [charts.Point(2.0, 50.0, "a"), charts.Point(10.0, 50.0, "b"), charts.Point(10.5, 50.0, "c")],
     }
-    assert charts._columns(rungs) == {2.0: "a", 10.0: "b c"}
+    assert charts._columns(rungs, decade=100.0) == {2.0: "a", math.sqrt(10.0 * 10.5): "b c"}
+
+
+def test_letters_of_the_roofline_cover_no_mark_and_no_letter():
+    """Also where Winograd's marks pass the limit, and where many shapes are close."""
+    shapes = {"a": 3.6, "b": 4.1, "c": 4.4, "d": 4.5, "e": 5.5, "f": 43.0, "g": 50.0, "h": 90.0, "i": 170.0}
+    rungs = {
+        "direct": [charts.Point(x, min(400.0, 40 * x), key) for key, x in shapes.items()],
+        "winograd": [charts.Point(x, 640.0 + 5 * x, key) for key, x in shapes.items() if x > 10],
+    }
+    figure = charts.roofline({"forward": rungs, "backward": rungs}, peak=500.0, bandwidths={"memory": 80.0}, caption="")
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert sorted("".join(text.get_text() for text in axes.texts).replace(" ", "")) == list(shapes)
+        for index, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:index])
+            assert box.y1 < axes.bbox.y1  # below the title
+            assert box.y0 > axes.transData.transform((1, 500.0))[1]
+        for line in axes.lines[2:]:  # after the two limits
+            for x, y in axes.transData.transform(line.get_xydata()):
+                half = line.get_markersize() / 2 * figure.dpi / 72
+                assert not any(box.overlaps(Bbox([[x - half, y - half], [x + half, y + half]])) for box in boxes)
 
 
 def test_the_cost_model_is_found_again():
