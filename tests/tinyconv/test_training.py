@@ -186,6 +186,24 @@ def test_a_schedule_lasts_for_the_steps_of_each_fit():
     assert history.history["learning_rate"] == [full(9), full(12), full(15), full(18)]
 
 
+def test_the_rate_of_an_epoch_is_that_of_the_step_after_it():
+    """What Keras's `optimizer.learning_rate` is at the end of an epoch; after the last step the rate stays."""
+
+    class Rates(Callback):
+        def __init__(self):
+            self.taken = []
+
+        def on_train_batch_begin(self, batch):
+            self.taken.append(self.model.optimizer.current_learning_rate())
+
+    x, y = make_data(16)
+    rates, model = Rates(), make_model(SGD(OneCycle(max_learning_rate=0.1)))
+    history = model.fit(x, y, batch_size=16, epochs=5, verbose=0, callbacks=[rates])  # of one step each
+    assert len(set(rates.taken)) == 5
+    assert rates.taken == [OneCycle(max_learning_rate=0.1, total_steps=5)(step) for step in range(5)]
+    assert history.history["learning_rate"] == [*rates.taken[1:], rates.taken[-1]]
+
+
 def test_evaluate_is_exact_for_any_batch_size():
     x, y = make_data()
     model = make_model(dtype="float64")

@@ -103,7 +103,7 @@ def fit(
                 model.epochs_seen += 1
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in _evaluate(model, *validation, batch_size).items()}
-                if isinstance(optimizer.learning_rate, Schedule):
+                if isinstance(optimizer.learning_rate, Schedule):  # as in Keras, the rate of the step that comes next
                     logs["learning_rate"] = optimizer.current_learning_rate()
                 watchers.on_epoch_end(epoch, logs)
                 if model.stop_training:
