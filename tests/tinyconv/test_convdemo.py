@@ -130,7 +130,7 @@ def test_a_large_photo_is_shrunk(drawn):
         (("--padding", "-1"), "padding must be one or two integers of at least 0"),
         (("--colour", "-k", "1 " * 9, "-k", "1 " * 9), "three slices of one size"),
         (("--colour", "-k", "1 " * 9, "-k", "1 " * 9, "-k", "1 " * 25), "got 3×3, 3×3, 5×5"),
-        (("nowhere.png",), "nowhere.png cannot be read as a picture"),
+        (("nowhere.png",), "There is no picture nowhere.png."),
         (("notes.txt",), "notes.txt cannot be read as a picture"),
         (("small.png", "--padding", "valid"), "The kernel does not fit on the image"),
     ],
