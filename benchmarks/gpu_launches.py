@@ -22,7 +22,7 @@ from .report import Table
 ROUNDS, IN_A_ROW = 3, 5  # of the graph that repeats a launch
 
 
-class Launch(NamedTuple):
+class TimedLaunch(NamedTuple):
     """One launch of a step.
 
     Attributes:
@@ -37,7 +37,7 @@ class Launch(NamedTuple):
     seconds: float
 
 
-def of_a_step(network: str, batch: int, repeats: int) -> list[Launch]:
+def of_a_step(network: str, batch: int, repeats: int) -> list[TimedLaunch]:
     """The launches of a training step of `network` with `batch` random images, in their order."""
     model = zoo.build(network, backend="cupy")
     device, rng = model.backend.device, np.random.default_rng(0)
@@ -52,7 +52,7 @@ def of_a_step(network: str, batch: int, repeats: int) -> list[Launch]:
     return [_timed(launch, device, like, repeats) for launch in launches]
 
 
-def table(network: str, batch: int, launches: Sequence[Launch]) -> Table:
+def table(network: str, batch: int, launches: Sequence[TimedLaunch]) -> Table:
     """A row for each launch, and one for their sum."""
     total = sum(one.seconds for one in launches)
     rows = [
@@ -64,7 +64,7 @@ def table(network: str, batch: int, launches: Sequence[Launch]) -> Table:
     return Table(columns, rows, title=f"Launches of a step of {network}, batch {batch}")
 
 
-def _timed(launch: launcher.Launch, device: Any, like: Any, repeats: int) -> Launch:
+def _timed(launch: launcher.Launch, device: Any, like: Any, repeats: int) -> TimedLaunch:
     def many() -> None:
         for _ in range(repeats):
             launch()
@@ -79,4 +79,4 @@ def _timed(launch: launcher.Launch, device: Any, like: Any, repeats: int) -> Lau
         device.synchronize()
         rounds.append((perf_counter() - begin) / (IN_A_ROW * repeats))
     kernel = f"{launch.path.stem}, {launch.kernel}"
-    return Launch(kernel, int(np.prod(launch.grid)), int(np.prod(launch.block)), median(rounds))
+    return TimedLaunch(kernel, int(np.prod(launch.grid)), int(np.prod(launch.block)), median(rounds))

@@ -246,11 +246,11 @@ def _figure(kernels: Mapping[str, Measurement], caption: str) -> "Figure":
 
 
 def _kernel_table(kernels: Mapping[str, Measurement]) -> Table:
-    peak = kernels[gpu_kernels.PEAK]
+    peak = kernels.get(gpu_kernels.PEAK)
     rows = []
     for key, one in kernels.items():
         amount = f"{one.median:,.0f} GB/s" if key == gpu_kernels.COPY else f"{one.median / 1000:,.1f} TFLOP/s"
-        part = "–" if key == gpu_kernels.COPY else f"{one.over(peak).median:.0%}"
+        part = "–" if peak is None or key == gpu_kernels.COPY else f"{one.over(peak).median:.0%}"
         rows.append([key, f"{amount} ±{one.spread:.0%}", part])
     return Table(["kernel", "rate", "of the multiply-adds"], rows, title="Kernels")
 

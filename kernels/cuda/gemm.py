@@ -207,9 +207,9 @@ def multiply(
     )  # fmt: skip
     if parts > 1:
         together = threads_per_element(parts, part_size)
-        width = SUM_THREADS // together
+        across = SUM_THREADS // together
         SUM_PARTS.launch(
-            "sum_parts", blocks(part_size, width), (width, together), first, bias, out, columns, np.int32(parts),
+            "sum_parts", blocks(part_size, across), (across, together), first, bias, out, columns, np.int32(parts),
             np.int64(part_size), np.int64(m * n), np.int32(n), defines={**dtype, "ROWS": together},
         )  # fmt: skip
 

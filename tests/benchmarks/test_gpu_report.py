@@ -142,6 +142,13 @@ def test_what_cannot_be_run_is_told(monkeypatch):
     assert text.count("not measured") == 3
 
 
+def test_rates_are_shown_without_the_limit_where_that_is_missing():
+    rates = {gpu_kernels.MATRIX: Measurement((40_000.0,)), gpu_kernels.PEAK: Measurement((50_000.0,))}
+    assert gpu_report._kernel_table(rates).rows[0] == [gpu_kernels.MATRIX, "40.0 TFLOP/s ±0%", "80%"]
+    del rates[gpu_kernels.PEAK]
+    assert gpu_report._kernel_table(rates).rows == [[gpu_kernels.MATRIX, "40.0 TFLOP/s ±0%", "–"]]
+
+
 def test_a_machine_without_a_gpu_says_so(monkeypatch):
     monkeypatch.setattr(gpu, "find_problem", lambda: "There is no GPU.")
     monkeypatch.setattr("sys.argv", ["gpu_report"])
