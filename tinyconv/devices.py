@@ -7,10 +7,13 @@ A network's arithmetic is the backend's operations; a device adds memory, and th
 besides.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from tinyconv.errors import BackendError
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.utils import readable
 
@@ -60,6 +63,11 @@ class Device:
     def memory(self) -> str:
         """How much memory is used, for people; empty where nobody counts."""
         return ""
+
+    @contextmanager
+    def room_for(self, what: str, advice: str) -> Iterator[None]:
+        """Let a GPU's MemoryError be a BackendError that says how much there is; of the processor's, NumPy tells."""
+        yield
 
     def release(self) -> None:
         """Give memory that is kept for later back to the system."""
@@ -159,6 +167,17 @@ class Gpu(CudaOnHost):
             f"{readable(pool.used_bytes())} in use and {readable(pool.free_bytes())} pooled by this program, "
             f"{readable(free)} of {readable(total)} free on the GPU"
         )
+
+    @contextmanager
+    def room_for(self, what: str, advice: str) -> Iterator[None]:
+        """Let a MemoryError be a BackendError that says how much was wanted, is used and is pooled."""
+        try:
+            yield
+        except MemoryError as problem:
+            raise BackendError(
+                f"The GPU has too little memory for {what}: {str(problem).rstrip('.')}; {self.memory()}. {advice}, end "
+                'other programs that use the GPU, or use backend="numba".'
+            ) from problem
 
     def release(self) -> None:
         """Give memory that is kept for later back to the system."""

@@ -131,12 +131,25 @@ def folders() -> list[Finding]:
 
 
 def gpus() -> list[str]:
-    """Names, driver versions and memory of the NVIDIA GPUs that the driver's own tool sees."""
+    """Names, drivers and memory of the NVIDIA GPUs that the driver's own tool sees, or CuPy where that is missing."""
     tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
+    if tool is None:  # as in many containers
+        return _seen_by_cupy()
     query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     return _output_of(query).strip().splitlines()
+
+
+def _seen_by_cupy() -> list[str]:
+    try:
+        runtime: Any = import_module("cupy").cuda.runtime
+        version = runtime.driverGetVersion()
+        all_properties = [runtime.getDeviceProperties(number) for number in range(runtime.getDeviceCount())]
+    except Exception:  # there is no CuPy, no driver, or no GPU: CuPy raises a class of its own for each
+        return []
+    return [
+        f"{one['name'].decode()}, driver for CUDA {version // 1000}.{version % 1000 // 10}, "
+        f"{one['totalGlobalMem'] // 2**20} MiB" for one in all_properties
+    ]  # fmt: skip
 
 
 def driver_cuda() -> int | None:

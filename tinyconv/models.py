@@ -10,6 +10,7 @@ batches is in `tinyconv.training.loop`; one step of it is `train_on_batch` here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from math import isfinite
 from numbers import Integral
@@ -140,7 +141,8 @@ class Sequential:
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Create the weights for inputs of `input_shape`, with or without None for the batch in front.
 
-        Raises ShapeError, naming the layer, when shapes do not fit, and StateError when the model is built already.
+        Raises ShapeError, naming the layer, when shapes do not fit, StateError when the model is built for another
+        shape, and BackendError when the weights do not fit on the GPU.
         """
         shape = _sizes(input_shape[1:] if len(input_shape) and input_shape[0] is None else input_shape)
         if self._input_shape is not None and self._input_shape != shape:
@@ -222,7 +224,8 @@ class Sequential:
         self.metrics = [get_metric(metric) for metric in metrics or ()]
         self._optimizer, self._loss, self._plan = optimizer, loss, None
         if self.built:
-            optimizer.build(self.parameters, self.backend)
+            with self._room_for_weights():
+                optimizer.build(self.parameters, self.backend)
 
     @property
     def compiled(self) -> bool:
@@ -452,9 +455,14 @@ class Sequential:
     def _build_layer(self, layer: Layer, shape: Shape) -> None:
         """Build `layer` for this model; weights that it has for this shape stay."""
         weights = layer.get_weights() if layer.built and layer.input_shape == shape else None
-        layer.build(shape, backend=self.backend, dtype=self.dtype, seed=self.seed)
+        with self._room_for_weights():
+            layer.build(shape, backend=self.backend, dtype=self.dtype, seed=self.seed)
         if weights is not None:
             layer.set_weights(weights)
+
+    def _room_for_weights(self) -> AbstractContextManager[None]:
+        what = "this model's weights and what training keeps beside them"
+        return self.backend.device.room_for(what, "Make it smaller")
 
     def _forget(self) -> None:
         """Other layers than before: the flat buffers and the plan must be made anew."""
@@ -467,9 +475,10 @@ class Sequential:
         """
         frozen = [layer.frozen for layer in self.layers]
         if self._flat is None or frozen != self._frozen:
-            self._flat, self._frozen, self._plan = FlatParameters(self.weights, self.backend.device), frozen, None
-            if self._optimizer is not None:
-                self._optimizer.build(self._flat, self.backend)
+            with self._room_for_weights():
+                self._flat, self._frozen, self._plan = FlatParameters(self.weights, self.backend.device), frozen, None
+                if self._optimizer is not None:
+                    self._optimizer.build(self._flat, self.backend)
         return self._flat
 
     def _batch(self, x: Any) -> Array:

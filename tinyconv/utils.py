@@ -87,10 +87,15 @@ def set_threads(count: int) -> None:
 
 
 def readable(count: int) -> str:
-    """A number of bytes for people: 0 B, 2.65 MiB."""
+    """A number of bytes for people.
+
+    >>> readable(0), readable(2778726), readable(2**37)
+    ('0 B', '2.65 MiB', '128.00 GiB')
+    """
     if count < 1024:
         return f"{count} B"
-    return f"{count / 1024:.2f} KiB" if count < 1024**2 else f"{count / 1024**2:.2f} MiB"
+    power = min((count.bit_length() - 1) // 10, 3)
+    return f"{count / 1024**power:.2f} {('KiB', 'MiB', 'GiB')[power - 1]}"
 
 
 def _excerpt(values: Array) -> str:

@@ -546,6 +546,12 @@ def test_a_step_that_does_not_fit_says_so_and_the_next_may(monkeypatch: pytest.M
     model.fit(x, y, batch_size=8, verbose=0)
 
 
+def test_weights_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(State, "most_bytes", 100)
+    with pytest.raises(BackendError, match=r"too little memory for this model's weights and what .*: Out of"):
+        net()
+
+
 def test_data_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = (np.concatenate([one] * 20) for one in data())
     one, other = net(), net()
@@ -583,6 +589,15 @@ def test_the_doctor_runs_a_kernel(cupy: Any) -> None:
     broken = doctor.gpu(["H100"], ["cupy-cuda13x"])[-1]
     assert broken.value == "The GPU is taken by another process (cudaErrorDevicesUnavailable, busy)"
     assert broken.fix.startswith("end that one")
+
+
+def test_without_the_drivers_tool_cupy_is_asked(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    properties = {"name": b"NVIDIA H100", "totalGlobalMem": 2**31}
+    cupy.cuda.runtime.getDeviceProperties = lambda number: properties
+    assert doctor.gpus() == ["NVIDIA H100, driver for CUDA 13.0, 2048 MiB"]
+    cupy.cuda.runtime.getDeviceCount = raising("cudaErrorNoDevice")
+    assert doctor.gpus() == []
 
 
 @pytest.mark.parametrize(

@@ -156,18 +156,13 @@ def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array
 
 @contextmanager
 def _room_for(model: "Sequential", what: str) -> Iterator[None]:
-    """Turn the end of a device's memory into a sentence that says how much there is."""
+    """Turn the end of a GPU's memory into a sentence, and give back what the plan holds of it."""
     try:
-        yield
-    except MemoryError as problem:
-        memory = model.backend.device.memory()
-        if not memory:
-            raise
+        with model.backend.device.room_for(what, "Take fewer examples at a time"):
+            yield
+    except BackendError:
         model.plan.release()
-        raise BackendError(
-            f"The GPU has too little memory for {what}: {str(problem).rstrip('.')}; {memory}. Take fewer examples at a "
-            "time, end other programs that use the GPU, or use backend=\"numba\"."
-        ) from problem
+        raise
 
 
 def batch_that_fits(model: "Sequential", cap: int = CAP_BYTES) -> int:
