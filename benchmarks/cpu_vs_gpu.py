@@ -23,6 +23,7 @@ from .race import Entry, Rounds, Say, race
 from .report import Report, Table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NETWORK = "mnist_convnet"
@@ -121,12 +122,18 @@ def findings(field: Field, speeds: Speeds) -> list[str]:
     if ahead is not None:
         sentences.append(f"From batches of {ahead} on, a GPU is ahead of every contestant on the processor.")
     for contestant in on_gpu:
-        bound = launch_bound(contestant.name, speeds)
-        seconds = 1 / speeds[contestant.name, min(_sizes(contestant.name, speeds))].median
-        sentences.append(
-            f"{contestant.label}: up to batches of {bound} a step takes about as long as the smallest one, "
-            f"{1e3 * seconds * min(_sizes(contestant.name, speeds)):.2f} ms: it waits for launches, not for arithmetic."
-        )
+        bound, first = launch_bound(contestant.name, speeds), min(_sizes(contestant.name, speeds))
+        milliseconds = 1e3 * first / speeds[contestant.name, first].median
+        if bound > first:
+            sentences.append(
+                f"{contestant.label}: up to batches of {bound} a step takes about as long as the smallest one, "
+                f"{milliseconds:.2f} ms: it waits for launches, not for arithmetic."
+            )
+        elif len(_sizes(contestant.name, speeds)) > 1:
+            sentences.append(
+                f"{contestant.label}: a step on {first} takes {milliseconds:.2f} ms, and a larger one longer: it waits "
+                "for arithmetic or memory, not for launches."
+            )
     return sentences
 
 
@@ -221,24 +228,28 @@ def _figure(field: Field, sizes: Sequence[int], speeds: Speeds, network: str, ca
         y_label=f"training {network}", caption=caption,
     )
     left, right = figure.axes[:2]
+    if (legend := right.get_legend()) is not None:
+        legend.remove()  # it says what the left one does, over the notes
+    for axes, room in ((left, 2), (right, 6)):  # for the notes
+        axes.set_ylim(top=axes.get_ylim()[1] * room)
     ahead = overtakes(field, speeds)
     if ahead is not None:
         left.axvline(ahead, color=GREY, linewidth=1, linestyle=":")
-        left.annotate(
-            "the GPU is ahead", (ahead, 1), xycoords=("data", "axes fraction"), xytext=(4, -12),
-            textcoords="offset points", fontsize=8, color=GREY,
-        )
+        _note(left, "the GPU is ahead", ahead, -12)
     own = next((one for one in field.contestants if one.gpu and one.label in steps), None)
     if own is not None:
-        bound = launch_bound(own.name, speeds)
-        right.axvspan(min(sizes), bound, color="0.95", zorder=0)
-        right.annotate(
-            f"{own.label}\nwaits for launches", (min(sizes), 1), xycoords=("data", "axes fraction"), xytext=(4, -22),
-            textcoords="offset points", fontsize=8, color=GREY,
-        )
+        bound, first = launch_bound(own.name, speeds), min(_sizes(own.name, speeds))
+        if bound > first:
+            right.axvspan(first, bound, color="0.95", zorder=0)
+            _note(right, f"{own.label}\nwaits for launches", first, -22)
         if bound < max(sizes):
-            right.annotate(
-                "computes", (bound, 1), xycoords=("data", "axes fraction"), xytext=(8, -12),
-                textcoords="offset points", fontsize=8, color=GREY,
-            )
+            _note(right, "… and computes" if bound > first else f"{own.label}\ncomputes", bound, -36)
     return figure
+
+
+def _note(axes: "Axes", text: str, size: int, below: int) -> None:
+    """Write `text` from batches of `size` on, so many points below the top."""
+    axes.annotate(
+        text, (size, 1), xycoords=("data", "axes fraction"), xytext=(4, below), textcoords="offset points", fontsize=8,
+        color=GREY,
+    )

@@ -39,6 +39,12 @@ def test_when_the_gpu_is_ahead_and_up_to_when_it_waits_for_launches():
     assert "PyTorch eager on the GPU: up to batches of 64" in its_bound
 
 
+def test_a_step_that_never_waits_for_launches():
+    busy = MEASURED | speeds(tinyconv_gpu=(0.2, 0.4, 1, 8), pytorch_gpu=(0.8, 1.2, 3, 9))
+    own_bound = cpu_vs_gpu.findings(FIELD, busy)[1]
+    assert own_bound.startswith("tinyconv on the GPU: a step on 1 takes 0.20 ms, and a larger one longer")
+
+
 def test_a_machine_without_a_gpu_has_the_processors_half():
     half = speeds(tinyconv=(0.1, 0.5, 4, 32))
     assert cpu_vs_gpu.overtakes(FIELD, half) is None
