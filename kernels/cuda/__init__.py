@@ -48,11 +48,12 @@ some things come out that a GPU would let pass:
 - an argument of the wrong type, or an array that may not be written: refused with a sentence;
 - a barrier that only some threads reach, a shuffle without all lanes: a sentence instead of a hang;
 - shared memory that nobody has written: it is NaN at the start of each block;
-- a missing barrier: the threads can take turns from the last to the first, and must compute the same;
+- a race, such as a missing barrier leaves: two threads that use the same memory, one of them to write it, with nothing
+  to put them in order (TINYCONV_SANITIZE=thread, `races.cuh`);
 - an access outside of an array: AddressSanitizer stops there (TINYCONV_SANITIZE=address).
 
-What it cannot show is speed, and what depends on threads that really run at once.  For that there is a GPU, with
-`pytest -m gpu` and `benchmarks/gpu_report.py`.
+Besides, threads and blocks can take turns from the last to the first, and must compute the same bits.  What all this
+cannot show is speed.  For that there is a GPU, with `pytest -m gpu` and `benchmarks/gpu_report.py`.
 
 
 Rules

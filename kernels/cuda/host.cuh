@@ -8,10 +8,14 @@
 //
 // What a GPU would let pass, or hang on, is complained about: a __syncthreads() that only some threads reach, a shuffle
 // that only some lanes take part in.  Shared memory is NaN at the start of each block, and so is what a shuffle reads
-// from a lane that does not exist.  There are no atomic operations: results must have the same bits every time.
+// from a lane that does not exist.  Races are found by races.cuh, where that is wished.  There are no atomic operations:
+// results must have the same bits every time.
 
 #pragma once
 
+#if defined(__ELF__)
+#include <link.h>
+#endif
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -41,10 +45,8 @@
 #define __align__(bytes) __attribute__((aligned(bytes)))
 
 #if defined(__ELF__) && !defined(__SANITIZE_ADDRESS__)  // the sanitizer watches the bounds of ordinary variables only
-#define HOST_SHARED_SECTION 1
-#define __shared__ static __attribute__((section("shared_memory")))
-extern char __start_shared_memory[] __attribute__((weak, visibility("hidden")));  // from the linker
-extern char __stop_shared_memory[] __attribute__((weak, visibility("hidden")));
+#define HOST_SHARED_TOGETHER 1
+#define __shared__ static __thread  // which lie side by side, unlike others (templates have no say in a section)
 #else
 #define __shared__ static
 #endif
@@ -133,7 +135,7 @@ struct Context {
 };
 
 // Save the registers that a function must preserve, and the stack; go on with another stack.
-__attribute__((naked, noinline)) static void exchange_stacks(void** /*rdi: saved to*/, void* /*rsi: loaded*/)
+__attribute__((naked, noinline, no_sanitize("thread"))) static void exchange_stacks(void** /*rdi: saved to*/, void* /*rsi: loaded*/)
 {
     asm volatile(
         "pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
@@ -199,6 +201,7 @@ struct Thread {
 
 struct Warp {
     int alive, waiting;
+    unsigned step;               // how often its lanes' memory has been put in order
     unsigned members[2];         // which lanes took part in the last two exchanges
     uint64_t slots[2][WARP];     // what they gave
 };
@@ -206,6 +209,7 @@ struct Warp {
 static Thread threads[MOST_THREADS];
 static Warp warps[MOST_WARPS];
 static int count, alive, waiting, current;  // threads of the block; the one that runs
+static unsigned stretch;                    // how often a block has begun or passed a __syncthreads(), in all
 static int cursor;                          // its turn; turns are threads, or threads from the last to the first
 static bool backwards;
 static uint64_t block;  // its turn
@@ -216,6 +220,48 @@ static char complaint[600];
 static char* dynamic_shared;
 static size_t dynamic_bytes;
 static void (*kernel)();
+
+// -- shared memory ---------------------------------------------------------------------------------------------------
+
+struct Memory {
+    char* begin;
+    size_t bytes;
+};
+
+#if defined(HOST_SHARED_TOGETHER)
+__shared__ char any_shared;
+
+// Looks for the library, or the program, whose variables declared `__thread` are these.
+inline int find_shared(dl_phdr_info* library, size_t, void* found)
+{
+    char* const begin = static_cast<char*>(library->dlpi_tls_data);
+    for (int i = 0; begin && i < library->dlpi_phnum; i++) {
+        const size_t bytes = library->dlpi_phdr[i].p_memsz;
+        if (library->dlpi_phdr[i].p_type == PT_TLS && &any_shared >= begin && &any_shared < begin + bytes) {
+            *static_cast<Memory*>(found) = {begin, bytes};
+            return 1;
+        }
+    }
+    return 0;
+}
+
+// All that is declared `__shared__`, for the calling (operating system's) thread.
+inline Memory shared_memory()
+{
+    static size_t before, bytes;
+    if (!bytes) {
+        Memory found = {&any_shared, 1};
+        dl_iterate_phdr(find_shared, &found);
+        before = &any_shared - found.begin;
+        bytes = found.bytes;
+    }
+    return {&any_shared - before, bytes};
+}
+#else
+inline Memory shared_memory() { return {nullptr, 0}; }
+#endif
+
+// -- blocks ----------------------------------------------------------------------------------------------------------
 
 inline int turn_of(int thread) { return backwards ? count - 1 - thread : thread; }
 
@@ -230,12 +276,11 @@ template <typename... Numbers>
 
 inline void start_block()
 {
-#if defined(HOST_SHARED_SECTION)
-    if (__start_shared_memory)
-        memset(__start_shared_memory, 0xff, __stop_shared_memory - __start_shared_memory);
-#endif
+    if (const Memory memory = shared_memory(); memory.bytes)
+        memset(memory.begin, 0xff, memory.bytes);
     if (dynamic_bytes)
         memset(dynamic_shared, 0xff, dynamic_bytes);
+    stretch++;
     alive = count;
     waiting = 0;
     cursor = -1;
@@ -300,6 +345,7 @@ inline int pick()
 
 inline void release_block()
 {
+    stretch++;
     waiting = 0;
     for (int t = 0; t < count; t++)
         if (threads[t].state == IN_BARRIER)
@@ -437,8 +483,9 @@ __attribute__((noinline)) static void synchronize(int line)
     let_others_run();
 }
 
-// Give a value to the warp and wait until all lanes have; then `slots[round]` of the warp holds them.
-inline int give(unsigned mask, uint64_t value)
+// Give a value to the warp and wait until all lanes have; then `slots[round]` of the warp holds them.  Memory is put in
+// order by __syncwarp() only.
+inline int give(unsigned mask, uint64_t value, bool orders_memory = false)
 {
     int w = current / WARP, lane = current % WARP;
     Thread& me = threads[current];
@@ -455,6 +502,7 @@ inline int give(unsigned mask, uint64_t value)
     }
     warp.slots[round][lane] = value;
     if (++warp.waiting == warp.alive) {
+        warp.step += orders_memory;
         release_warp(w, round);
     } else {
         me.state = IN_SHUFFLE;
@@ -528,6 +576,7 @@ struct Kernel {
     const char* name;
     void (*call)();
     void (*describe)(char*);
+    int parameters;
 };
 
 template <auto function>
@@ -542,8 +591,15 @@ struct Entry<function> {
         function(argument<Parameters>(places)...);
     }
     static void call() { call_with(std::index_sequence_for<Parameters...>()); }
+    static const int count = sizeof...(Parameters);
     static void signature(char* text) { ((text += describe<Parameters>(text)), ...), *text = 0; }
 };
+
+#if defined(__SANITIZE_THREAD__)
+}  // namespace host
+#include "races.cuh"
+namespace host {
+#endif
 
 // Use the stacks that another library has made, or make them; null when there is too little memory.
 inline char* use_stacks(char* given)
@@ -560,6 +616,7 @@ inline char* use_stacks(char* given)
     return stacks = given;
 }
 
+// `values` are the arguments, and behind them the bytes of each array that the kernel may write.
 inline const char* launch(
     const Kernel& what, const unsigned* sizes, size_t shared_bytes, const uint64_t* values, int reversed)
 {
@@ -580,10 +637,16 @@ inline const char* launch(
     kernel = what.call;
     arguments = values;
     complaint[0] = 0;
+#if defined(__SANITIZE_THREAD__)
+    watch_launch(what.parameters, values, values + what.parameters);
+#endif
     block = ~uint64_t(0);
     next_block();
     start_block();
     start_fiber(outside);
+#if defined(__SANITIZE_THREAD__)
+    range_count = 0;  // this memory may be anybody's from now on
+#endif
     return complaint;
 }
 
@@ -593,7 +656,7 @@ inline const char* launch(
 
 #define __syncthreads() host::synchronize(__LINE__)
 
-static inline void __syncwarp(unsigned mask = ~0u) { host::give(mask, 0); }
+static inline void __syncwarp(unsigned mask = ~0u) { host::give(mask, 0, true); }
 
 template <class V>
 inline V __shfl_sync(unsigned mask, V value, int source, int width = 32)

@@ -1,8 +1,11 @@
 """CUDA kernels on the processor: the .cu file compiled as C++ with `host.cuh`, and called with NumPy arrays.
 
 It is for tests, and for learning, where no GPU is: every kernel and every launch can be executed and compared with the
-definition.  TINYCONV_SANITIZE=address in the environment compiles with AddressSanitizer, which stops the process at the
-first access outside of an array (its runtime must be loaded first: LD_PRELOAD).
+definition.  Two settings of TINYCONV_SANITIZE in the environment look for what a GPU may let pass:
+
+- `address` compiles with AddressSanitizer, which stops the process at the first access outside of an array (its runtime
+  must be loaded first: LD_PRELOAD);
+- `thread` finds races, which become a CudaError (`races.cuh`).
 """
 
 import ctypes
@@ -25,6 +28,7 @@ from .problems import CompileError, CudaError
 from .source import Defines
 
 HEADER = text_of.FOLDER / "host.cuh"
+RACES = text_of.FOLDER / "races.cuh"  # which it includes
 SECONDS_TO_COMPILE = 300
 
 _DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
@@ -62,10 +66,13 @@ class _Function:
     def __init__(self, where: str, number: int, signature: str) -> None:
         self.where, self.number = where, number
         self.parameters = [(one[0], None if one[1:] == "?" else np.dtype(one[1:])) for one in signature.split()]
-        self._values = ctypes.c_uint64 * max(len(self.parameters), 1)
+        self._values = ctypes.c_uint64 * max(2 * len(self.parameters), 1)
 
     def values(self, arguments: Sequence[Any]) -> Any:
-        """The arguments as 8 bytes each; raises ValueError when one does not fit its parameter."""
+        """The arguments as 8 bytes each, then the sizes of arrays that the kernel may write, and 0 for others.
+
+        Raises ValueError when an argument does not fit its parameter.
+        """
         if len(arguments) != len(self.parameters):
             raise ValueError(f"{self.where} has {len(self.parameters)} parameters, but got {len(arguments)} arguments.")
         result = self._values()
@@ -82,6 +89,7 @@ class _Function:
                 if kind == "w" and not argument.flags.writeable:
                     self._refuse(place, "an array that can be written", argument)
                 result[place] = argument.ctypes.data
+                result[len(arguments) + place] = argument.nbytes if kind == "w" else 0
         return result
 
     def _refuse(self, place: int, wanted: str, got: Any) -> None:
@@ -142,21 +150,30 @@ def _library(path: Path, macros: Defines) -> _Library:
             "CUDA kernels run on NumPy arrays through a C++ compiler, and none is installed: install g++ (Debian and "
             'Ubuntu: apt install g++), or use backend="numba".'
         )
-    options = [*_OPTIONS]
-    if _sanitize():
-        options += ["-fsanitize=address", "-fno-omit-frame-pointer", "-g1"]
-    made_of = [program, HEADER.read_text(encoding="utf-8"), *options, _version(compiler), _processor()]
+    options = [*_OPTIONS, *_SANITIZERS[_sanitizer()]]
+    headers = [header.read_text(encoding="utf-8") for header in (HEADER, RACES)]
+    made_of = [program, *headers, *options, _version(compiler), _processor()]
     built = cached.file(path.stem, ".so", made_of, lambda: _compile(path, program, [compiler, *options]))
     return _Library(path, names, ctypes.CDLL(str(built)))
 
 
 # Nothing is exported but the three functions at the end; multiplications and additions may be fused, as nvcc does.
 _OPTIONS = ("-std=c++17", "-O2", "-march=native", "-w", "-shared", "-fPIC", "-fvisibility=hidden", "-fmax-errors=1")
+_SANITIZERS = {
+    "": (),
+    "address": ("-fsanitize=address", "-fno-omit-frame-pointer", "-g1"),
+    # The calls that it puts into the code, without the library that usually answers them; at -O2 the compiler would
+    # leave out what one thread cannot notice.
+    "thread": ("-fsanitize=thread", "-O1", "-fno-exceptions", "-nodefaultlibs"),
+}
 
 
 def _program(text: str, names: Sequence[str]) -> str:
     """The C++ program for a .cu file's text."""
-    table = ", ".join(f'{{"{name}", host::Entry<{name}>::call, host::Entry<{name}>::signature}}' for name in names)
+    table = ", ".join(
+        f'{{"{name}", host::Entry<{name}>::call, host::Entry<{name}>::signature, host::Entry<{name}>::count}}'
+        for name in names
+    )
     dynamic = r"\1* const \2 = reinterpret_cast<\1*>(host::dynamic_shared);"
     return f"""#include "host.cuh"
 namespace {{
@@ -177,7 +194,7 @@ def _compile(path: Path, program: str, command: Sequence[str]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file, library = Path(folder, "program.cpp"), Path(folder, "library.so")
         file.write_text(program, encoding="utf-8")
-        line = [*command, "-I", str(HEADER.parent), str(file), "-o", str(library)]
+        line = [*command, "-I", str(text_of.FOLDER), str(file), "-o", str(library), "-lm", "-lc"]
         try:
             ended = subprocess.run(
                 line, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS_TO_COMPILE, check=False
@@ -196,8 +213,11 @@ def first_error(printed: str) -> str:
     return errors[0] if errors else lines[-1] if lines else "the compiler does not say why."
 
 
-def _sanitize() -> bool:
-    return os.environ.get("TINYCONV_SANITIZE") == "address"
+def _sanitizer() -> str:
+    asked = os.environ.get("TINYCONV_SANITIZE", "")
+    if asked not in _SANITIZERS:
+        raise CudaError(f"TINYCONV_SANITIZE is {asked!r}; it can be address or thread, or be left out.")
+    return asked
 
 
 @cache

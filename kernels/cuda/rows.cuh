@@ -6,11 +6,19 @@
 
 #include "device.cuh"
 
-// The row of this thread.  Threads beyond the last row must come along as well, since a warp exchanges values together.
-__device__ long long row_of_thread(int lanes)
-{
-    return (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) / lanes;
-}
+// The row of this thread.  Threads beyond the last one have no columns, but must come along as well, since a warp
+// exchanges values together.
+struct Row {
+    long long number, start;  // of the row, of its first element
+    int columns;
+
+    __device__ Row(long long rows, int columns, int lanes)
+        : number((static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) / lanes),
+          start(number < rows ? number * columns : 0),
+          columns(number < rows ? columns : 0)
+    {
+    }
+};
 
 __device__ int lane_of_thread(int lanes)
 {

@@ -11,7 +11,6 @@ import pytest
 
 from tinyconv.kernels import registry
 from tinyconv.kernels.cuda import gemm, host, source
-from tinyconv.kernels.cuda.launcher import Source
 from tinyconv.kernels.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g++)")
@@ -223,21 +222,6 @@ def test_the_order_of_the_threads_does_not_matter(backwards, monkeypatch):
         all_products(IM2COL, (2, 12, 12, 8), (3, 3, 8, 68), np.float64), strict=True,
     ):  # fmt: skip
         np.testing.assert_allclose(mine, theirs, atol=1e-11)
-
-
-BARRIER = "__syncthreads();"
-GEMM = Path(gemm.__file__).with_name("gemm.cuh").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("number", range(GEMM.count(BARRIER)))
-def test_a_forgotten_barrier_is_noticed(number, tmp_path, monkeypatch):
-    """Take one `__syncthreads()` out of the product: the tests above would see it."""
-    before, after = GEMM.split(BARRIER)[: number + 1], GEMM.split(BARRIER)[number + 1 :]
-    (tmp_path / "gemm.cuh").write_text(BARRIER.join(before) + ";" + BARRIER.join(after), encoding="utf-8")
-    (tmp_path / "dense.cu").write_text(DENSE.SOURCE.path.read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(DENSE, "SOURCE", Source(tmp_path / "dense.cu"))
-    x = np.random.default_rng(0).standard_normal((70, 70))
-    assert np.isnan(DENSE.forward(x, x)).any() or not np.allclose(DENSE.forward(x, x), x @ x)
 
 
 def test_same_bits_twice_also_with_old_scratch_memory():

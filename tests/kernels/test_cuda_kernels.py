@@ -1,9 +1,7 @@
 """All CUDA kernels at once: they do not depend on the order of threads and blocks, and GPUs have registers for them.
 
-The host build can reverse the order.  Between two barriers, one thread of a block runs after the other, and one block
-after the other.  Two threads that touch the same memory there without waiting for each other meet in one order forwards
-and in the other backwards; so, unless it makes no difference to what is computed, the results differ.  A test breaks
-kernels to see that they would.
+The host build can reverse the order, and it can watch for races (races.cuh): for two threads that use the same memory,
+one of them to write it, with nothing to put them in order.  A test takes each barrier away to see that this is noticed.
 """
 
 import os
@@ -12,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,9 +21,8 @@ import numpy as np
 import pytest
 
 from tinyconv import gpu
-from tinyconv.kernels.batchnorm import cuda as batchnorm
 from tinyconv.kernels.contract import PhiloxKey
-from tinyconv.kernels.cuda import host, source
+from tinyconv.kernels.cuda import host, source, step
 from tinyconv.kernels.cuda.launcher import Source
 from tinyconv.kernels.cuda.problems import CudaError
 from tinyconv.kernels.registry import RUNGS, implementation
@@ -34,6 +32,7 @@ pytestmark = pytest.mark.skipif(not host.available(), reason="no C++ compiler (g
 Array = np.ndarray[Any, Any]
 Results = Iterator[Array]
 
+KERNELS = source.FOLDER.parent
 KEY = PhiloxKey(1, 2, 3)
 WINDOWS = {"strides": (1, 2), "padding": ((1, 1), (1, 0)), "dilation": (1, 1)}
 POOL = {"pool_strides": (2, 2), "pool_padding": ((0, 1), (0, 0))}
@@ -94,7 +93,7 @@ def sgd(rung: ModuleType) -> Results:
 
 
 def dense(rung: ModuleType, **options: Any) -> Results:
-    for n, features, units in ((7, 130, 10), (70, 33, 65), (36, 72, 40)):
+    for n, features, units in ((7, 130, 10), (70, 33, 65), (36, 72, 40), (520, 9, 7)):  # the last is summed in parts
         x, w, b = numbers(n, features), numbers(features, units), numbers(units)
         yield (y := rung.forward(x, w, b, **options))
         dy = numbers(*y.shape)  # not y: what tensor cores round it to may depend on its last bit
@@ -113,8 +112,25 @@ def convolution(rung: ModuleType, **options: Any) -> Results:
 
 def convolution_and_pool(rung: ModuleType) -> Results:
     x, w, b = numbers(2, 11, 9, 4), numbers(3, 3, 4, 12), numbers(12)
-    y, winners = rung.forward(x, w, b, (2, 2), **WINDOWS, **POOL)
-    yield from (y, winners, *rung.backward(y, winners, x, w, (2, 2), **WINDOWS, **POOL))
+    for size in ((2, 2), (2, 1), (3, 2)):  # quarters, other places, windows that overlap
+        y, winners = rung.forward(x, w, b, size, **WINDOWS, **POOL)
+        yield from (y, winners, *rung.backward(y, winners, x, w, size, **WINDOWS, **POOL))
+
+
+def training_step() -> Results:
+    """What a captured step does besides the operations."""
+    images, labels = np.arange(600, dtype=np.uint8).reshape(40, 15), np.arange(40)
+    batch, targets, losses, logits = numbers(30, 15), np.zeros(30, np.int64), numbers(30), numbers(30, 7)
+    now = step.Clock(
+        np.array([5, 1, 9]), np.arange(40, dtype=np.int32)[::-1].copy(), np.arange(6.0).reshape(3, 2), np.zeros(2),
+        np.zeros(1, np.uint32), np.zeros(2),
+    )
+    step.begin(now, images, batch, labels, targets)
+    step.finish(losses, logits, labels.astype(np.int32), now)
+    yield from (*now, batch, targets)
+    yield step.affine(batch, 2, 1, out=batch)
+    step.follow(losses, logits[:, 0], 0.9)
+    yield losses
 
 
 CALLS: dict[str, Callable[..., Results]] = {
@@ -126,6 +142,15 @@ CALLS: dict[str, Callable[..., Results]] = {
 NO_GPU = gpu.find_problem()
 CUDA = [(operation, name) for operation in CALLS for name in RUNGS[operation] if name.startswith("cuda")]
 TENSOR_CORES = [(operation, {"precision": bits}) for operation in ("dense", "conv2d") for bits in ("tf32", "bf16")]
+
+
+def everything() -> Iterator[tuple[str, Callable[[], Results]]]:
+    """What calls each kernel, with a name."""
+    yield "a step of training", training_step
+    for operation, name in CUDA:
+        yield f"{operation}, {name}", partial(CALLS[operation], implementation(operation, name))
+    for operation, options in TENSOR_CORES:
+        yield f"{operation}, {options}", partial(CALLS[operation], implementation(operation, "cuda"), **options)
 
 
 def results(operation: str, rung: ModuleType, **options: Any) -> list[bytes]:
@@ -168,25 +193,68 @@ def test_blocks_run_in_either_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(y, np.arange(24)[::-1])
 
 
-BARRIER = re.compile(r"__syncthreads\(\);")
-BARRIERS = len(BARRIER.findall(batchnorm._SOURCE.path.read_text(encoding="utf-8")))
+def test_every_kernel_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    called, launch = set(), host.launch
+
+    def spy(path: Path, kernel: str, *arguments: Any) -> None:
+        called.add((path.name, kernel))
+        launch(path, kernel, *arguments)
+
+    monkeypatch.setattr(host, "launch", spy)
+    for _, call in everything():
+        assert len(list(call())) > 0
+    there = {(path.name, name) for path in KERNELS.rglob("*.cu") for name in source.kernels(source.read(path))}
+    assert called == there
 
 
-@pytest.mark.parametrize("number", range(BARRIERS))
-def test_a_forgotten_barrier_is_noticed(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take one `__syncthreads()` out of batch normalisation."""
-    text, path = batchnorm._SOURCE.path.read_text(encoding="utf-8"), tmp_path / "batchnorm.cu"
-    found = list(BARRIER.finditer(text))[number]
-    path.write_text(text[: found.start()] + ";" + text[found.end() :], encoding="utf-8")
-    monkeypatch.setattr(batchnorm, "_SOURCE", Source(path))
-    outcomes = []
-    for _ in range(2):
+@pytest.fixture
+def watched_for_races(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TINYCONV_SANITIZE", "thread")
+    host._library.cache_clear()
+    yield
+    host._library.cache_clear()
+
+
+@pytest.mark.usefixtures("watched_for_races")
+def test_no_races() -> None:
+    for name, call in everything():
         try:
-            outcomes.append(results("batchnorm", batchnorm))
+            deque(call(), maxlen=0)
         except CudaError as problem:
-            outcomes.append([str(problem).encode()])
-        backwards(monkeypatch)
-    assert outcomes[0] != outcomes[1]
+            raise AssertionError(f"{name}: {problem}") from problem
+
+
+BARRIER = "__syncthreads();"
+BARRIERS = [
+    (path.name, number)
+    for path in sorted({*KERNELS.rglob("*.cu"), *KERNELS.rglob("*.cuh")} - {host.HEADER, host.RACES})
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    if BARRIER in line
+]
+
+
+@pytest.mark.usefixtures("watched_for_races")
+@pytest.mark.parametrize("barrier", BARRIERS, ids="{0[0]}:{0[1]}".format)
+def test_a_forgotten_barrier_is_a_race(barrier: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take one `__syncthreads()` out of the kernels."""
+    read, places = source.read, []
+
+    def without(path: Path) -> str:
+        lines, place = [], ("", 0)
+        for line in read(path).splitlines():
+            here = re.fullmatch(r'#line (\d+) "(.+)"', line)
+            if here is None and place == barrier:
+                places.append(path)
+                lines.append(line.replace(BARRIER, ";"))
+            else:
+                lines.append(line)
+            place = (place[0], place[1] + 1) if here is None else (here[2], int(here[1]))
+        return "\n".join(lines) + "\n"
+
+    monkeypatch.setattr(source, "read", without)
+    with pytest.raises(CudaError, match=r"a __syncthreads\(\) must lie in between"):
+        deque((result for _, call in everything() for result in call()), maxlen=0)
+    assert places
 
 
 @pytest.mark.slow

@@ -47,6 +47,19 @@ extern "C" __global__ void reverse_without_waiting(const T* x, T* y)
     y[threadIdx.x] = row[63 - threadIdx.x];
 }
 
+template <class V>
+__device__ V* row_of_template()
+{
+    __shared__ V row[64];
+    return row;
+}
+
+extern "C" __global__ void unwritten(T* y)
+{
+    y[threadIdx.x] = row_of_template<T>()[threadIdx.x];
+    row_of_template<T>()[threadIdx.x] = 1;
+}
+
 extern "C" __global__ void reverse_dynamic(const T* x, T* y, int n)
 {
     extern __shared__ T row[];
@@ -178,6 +191,10 @@ def test_what_nobody_wrote_to_shared_memory_is_nan(kernels: Source) -> None:
     x, y = np.ones(64, np.float32), np.zeros(64, np.float32)
     kernels.launch("reverse_without_waiting", 1, 64, x, y, defines=FLOAT)
     assert np.isnan(y[:32]).all()
+    for _ in range(2):
+        y[:] = 0
+        kernels.launch("unwritten", 3, 64, y, defines=FLOAT)
+        assert np.isnan(y).all()
 
 
 def test_threads_can_take_turns_backwards(kernels: Source) -> None:
