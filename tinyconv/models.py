@@ -237,6 +237,8 @@ class Sequential:
         """What updates the weights; raises StateError before `compile`."""
         if self._optimizer is None:
             raise StateError(f"{self.name} does not know how to train yet: call compile(optimizer, loss) first.")
+        if self.built:
+            self._connect()
         return self._optimizer
 
     @property
@@ -416,8 +418,7 @@ class Sequential:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: all but the flat buffers and the plan, which the copy makes for its own parameters."""
-        optimizer = self._optimizer
-        state = optimizer.state_tensors() if optimizer is not None and optimizer.built else None
+        state = self.optimizer.state_tensors() if self.compiled and self.built else None
         return self.__dict__ | {"_flat": None, "_plan": None, "optimizer_state": state}
 
     def __copy__(self) -> "Sequential":

@@ -22,6 +22,7 @@ import numpy as np
 
 from tinyconv import checks, schedules, serialization
 from tinyconv.backends import Backend
+from tinyconv.capturing import Capturable
 from tinyconv.errors import ArgumentError, ModelFileError, StateError
 from tinyconv.parameters import FlatParameters
 from tinyconv.pieces import sum_of_squares
@@ -31,7 +32,7 @@ Array = np.ndarray[Any, Any]
 LearningRate = float | Schedule
 
 
-class Optimizer:
+class Optimizer(Capturable):
     """Base of all optimizers: clips gradients, knows the learning rate, keeps and hands out the state.
 
     Arguments, as in Keras:
@@ -45,6 +46,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()  # names of the flat arrays an optimizer keeps beside the parameters
+    in_numbers = ("learning_rate", "weight_decay")  # the arguments that an update learns from its `numbers`
 
     def __init__(
         self, learning_rate: LearningRate, weight_decay: float | None, clipnorm: float | None, clipvalue: float | None,
@@ -116,9 +118,11 @@ class Optimizer:
         self._step(flat, backend, *numbers)
 
     @property
-    def only_launches(self) -> bool:
+    def capturable(self) -> bool:
         """Whether an update is made of the backend's operations only, so that a graph can capture it."""
-        return self.clipvalue is None and self.clipnorm is None and self.global_clipnorm is None
+        clips = not (self.clipvalue is None and self.clipnorm is None and self.global_clipnorm is None)
+        replaced = not {"apply_gradients", "numbers", "update", "_clip", "_numbers", "_step"}.isdisjoint(vars(self))
+        return self.only_launches and not clips and not replaced
 
     def _numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
         raise NotImplementedError
@@ -196,6 +200,7 @@ class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba, 2015): steps of a size that does not depend on the size of the gradients."""
 
     slots = ("m", "v")
+    only_launches = True
 
     def __init__(
         self, learning_rate: LearningRate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
@@ -227,6 +232,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), of kernels and biases alike."""
 
+    only_launches = True
+
     def __init__(
         self, learning_rate: LearningRate = 0.001, weight_decay: float | None = 0.004, beta_1: float = 0.9,
         beta_2: float = 0.999, epsilon: float = 1e-7, *, clipnorm: float | None = None, clipvalue: float | None = None,
@@ -242,6 +249,7 @@ class SGD(Optimizer):
     """Gradient descent, with momentum and Nesterov's look-ahead if wanted."""
 
     slots = ("velocity",)
+    only_launches = True
 
     def __init__(
         self, learning_rate: LearningRate = 0.01, momentum: float = 0.0, nesterov: bool = False, *,
@@ -253,9 +261,9 @@ class SGD(Optimizer):
         self.nesterov = bool(nesterov)
 
     @property
-    def only_launches(self) -> bool:
+    def capturable(self) -> bool:
         """Whether an update is made of the backend's operations only, so that a graph can capture it."""
-        return super().only_launches and not self.weight_decay
+        return super().capturable and not self.weight_decay
 
     def _numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
         return (learning_rate,)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .launcher import recording
+from .problems import CudaError
 
 
 def capture(run: Callable[[], None], like: Any, keep: Any = None) -> Callable[[], None]:
@@ -22,6 +23,11 @@ def capture(run: Callable[[], None], like: Any, keep: Any = None) -> Callable[[]
     that the launches work on, lives as long as the graph.
     """
     return _on_host(run, keep) if isinstance(like, np.ndarray) else _on_gpu(run, keep)
+
+
+def _refuse(nbytes: int) -> Any:
+    """CuPy's memory pool would give memory while a graph is captured, and give it to others afterwards."""
+    raise CudaError(f"{nbytes} bytes were asked for while a graph was captured, which repeats launches only.")
 
 
 def _on_host(run: Callable[[], None], keep: Any) -> Callable[[], None]:
@@ -39,7 +45,7 @@ def _on_gpu(run: Callable[[], None], keep: Any) -> Callable[[], None]:
     import cupy
 
     stream = cupy.cuda.Stream(non_blocking=True)
-    with stream:
+    with stream, cupy.cuda.using_allocator(_refuse):
         stream.begin_capture()
         try:
             run()

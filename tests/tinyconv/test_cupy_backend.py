@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinyconv import backends, callbacks, devices, gpu, losses, optimizers, schedules
+from tinyconv import backends, callbacks, devices, gpu, losses, optimizers, regularizers, schedules
 from tinyconv.errors import ArgumentError, DivergedError
-from tinyconv.kernels.cuda import host
+from tinyconv.kernels.cuda import graphs, host
+from tinyconv.kernels.cuda.problems import CudaError
 from tinyconv.layers import (
     Activation,
     AveragePooling2D,
@@ -289,6 +290,125 @@ def test_a_dropout_that_callbacks_change_reaches_the_graph() -> None:
     b = fit(build(course_net(), "numba"), x, y, callbacks=LessDropout(), epochs=3)
     assert_allclose(a["loss"], b["loss"], rtol=1e-3)
     assert fit(build(course_net()), x, y, epochs=3)["loss"] != a["loss"]
+
+
+class Once(callbacks.Callback):
+    """Does something with the model when an epoch begins or ends."""
+
+    def __init__(self, change: Callable[[Sequential], None], when: str) -> None:
+        setattr(self, when, lambda epoch, *_: change(self.model) if epoch == 1 else None)
+
+
+def freeze(model: Sequential, place: int) -> None:
+    model.layers[place].trainable = False
+
+
+def momentum(model: Sequential) -> None:
+    model.optimizer.momentum = 0.1
+
+
+def decay(model: Sequential) -> None:
+    model.optimizer.weight_decay = 0.3
+
+
+def clip(model: Sequential) -> None:
+    model.optimizer.clipnorm = 0.01
+
+
+def study(model: Sequential) -> None:
+    model.fuse = False
+
+
+def penalty(model: Sequential) -> None:
+    model.layers[-1].kernel.regularizer = regularizers.L2(0.1)
+
+
+def smooth(model: Sequential) -> None:
+    model.loss.label_smoothing = 0.3
+
+
+def forget_metrics(model: Sequential) -> None:
+    model.metrics = []
+
+
+def replace(model: Sequential) -> None:
+    """A forward of one's own, with the same result."""
+    layer = model.layers[0]
+    layer.forward = type(layer).forward.__get__(layer)
+
+
+CHANGES: dict[str, Callable[[Sequential], None]] = {
+    "momentum": momentum, "decay": decay, "clipping": clip, "study mode": study, "regularizer": penalty,
+    "smoothing": smooth, "release": lambda model: model.plan.release(), "freeze": lambda model: freeze(model, 1),
+    "freeze normalisation": lambda model: freeze(model, 2), "compile": lambda model: model.compile("adam", model.loss),
+    "other loss": lambda model: model.compile("sgd", "mse"), "no metrics": forget_metrics, "own forward": replace,
+}
+
+
+@pytest.mark.parametrize("when", ["on_epoch_begin", "on_epoch_end"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_callback_changes_counts_at_once(change: str, when: str) -> None:
+    x, y = data(40)
+    labels, models = np.eye(CLASSES, dtype=np.float32)[y], []
+    for backend in ("cupy", "numpy"):
+        model = build(NETS["normalised"](), backend, optimizers.SGD(0.05, momentum=0.9), "categorical_crossentropy")
+        fit(model, x, labels, epochs=4, callbacks=Once(CHANGES[change], when))
+        models.append(model)
+    for mine, theirs in zip(*(model.get_weights() for model in models), strict=True):
+        assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+class Signs(optimizers.SGD):
+    """Goes by the signs of the gradients only."""
+
+    def _step(self, flat: Any, backend: Any, *numbers: Any) -> None:
+        flat.values -= numbers[0] * np.sign(flat.gradients)
+
+
+class Halves(optimizers.Adam):
+    """Halves the gradients first."""
+
+    def apply_gradients(self) -> None:
+        flat, _ = self._require_built()
+        flat.gradients *= 0.5
+        super().apply_gradients()
+
+
+def replaced() -> optimizers.Optimizer:
+    optimizer = optimizers.SGD(0.1)
+    optimizer.apply_gradients = lambda: None  # type: ignore[method-assign]
+    return optimizer
+
+
+@pytest.mark.parametrize("optimizer", [lambda: Signs(0.01), lambda: Halves(0.01), replaced])
+def test_optimizers_of_ones_own_are_asked_at_each_step(optimizer: Callable[[], Any]) -> None:
+    x, y = data(40)
+    here, there = (build(course_net(), backend, optimizer()) for backend in ("cupy", "numpy"))
+    assert isinstance(steps_for(here, x, y, 16, None, [], live=False), PythonSteps)
+    assert_allclose(fit(here, x, y)["loss"], fit(there, x, y)["loss"], rtol=1e-3)
+
+
+def test_one_output_that_is_always_certain() -> None:
+    x, _ = data(20)
+    rows = [Rescaling(1 / 255), Flatten(), Dense(1, activation="softmax")]
+    a, b = (fit(build(copy.deepcopy(rows), backend), x, np.zeros(20, int)) for backend in ("cupy", "numpy"))
+    assert a["accuracy"] == b["accuracy"]
+
+
+def test_a_callback_whose_method_was_given_to_it_sees_each_step() -> None:
+    x, y = data(40)
+    callback, seen = callbacks.Callback(), []
+    callback.on_train_batch_end = lambda batch, logs: seen.append(batch)  # type: ignore[method-assign]
+    fit(build(course_net()), x, y, callbacks=callback, epochs=1)
+    assert seen == [0, 1, 2]
+
+
+def test_nothing_is_allocated_while_a_graph_is_captured(device: str) -> None:
+    if device == "host":
+        pytest.skip("on the host, the launches are written down")
+    x = backends.get("cupy").device.asarray(np.ones(3, np.float32))
+    with pytest.raises(CudaError, match=r"bytes were asked for while a graph was captured"):
+        graphs.capture(lambda: x + x, like=x)
 
 
 def test_a_diverging_training_goes_back_to_the_epochs_start() -> None:

@@ -8,6 +8,7 @@ stream captures, nothing may be allocated, read or waited for.
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -38,6 +39,7 @@ class State:
     capturing: list[Callable[[], None]] | None = None
     launched = 0
     most_bytes = 2**30
+    allocator: Callable[[int], Any] | None = None
     pinned_bytes = 0
 
     @classmethod
@@ -136,8 +138,10 @@ class FakeRuntimeError(RuntimeError):
 
 
 def empty(shape: Any, dtype: Any = float) -> FakeArray:
-    State.must_not_capture("allocated")
     values = np.empty(shape, dtype)
+    if State.allocator is not None:
+        State.allocator(values.nbytes)
+    State.must_not_capture("allocated")
     if values.nbytes > State.most_bytes:
         raise FakeOutOfMemoryError(f"Out of memory allocating {values.nbytes:,} bytes.")
     if values.dtype.kind == "f":
@@ -252,6 +256,15 @@ def compile_using_nvrtc(
     return text.encode(), None
 
 
+@contextmanager
+def using_allocator(allocator: Callable[[int], Any]) -> Iterator[None]:
+    State.allocator = allocator
+    try:
+        yield
+    finally:
+        State.allocator = None
+
+
 def fake_cupy() -> ModuleType:
     module: Any = ModuleType("cupy")
     module.__spec__ = ModuleSpec("cupy", None)
@@ -264,7 +277,8 @@ def fake_cupy() -> ModuleType:
         memGetInfo=lambda: (2**30, 2**31), CUDARuntimeError=FakeRuntimeError,
     )
     module.cuda = SimpleNamespace(
-        runtime=runtime, Stream=FakeStream, driver=SimpleNamespace(CUDADriverError=FakeDriverError),
+        runtime=runtime, Stream=FakeStream, using_allocator=using_allocator,
+        driver=SimpleNamespace(CUDADriverError=FakeDriverError),
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
         Device=lambda device=0: SimpleNamespace(compute_capability="90"),
         compiler=SimpleNamespace(compile_using_nvrtc=compile_using_nvrtc, CompileException=FakeCompileError),
@@ -505,6 +519,12 @@ def test_a_capture_that_breaks_does_not_hide_the_cause(monkeypatch: pytest.Monke
         graphs.capture(fail, like=asarray(np.ones(1)))
     with pytest.raises(FakeRuntimeError, match="Invalidated"):
         graphs.capture(lambda: None, like=asarray(np.ones(1)))
+
+
+def test_memory_that_a_captured_step_asks_for_is_refused() -> None:
+    like = asarray(np.ones(3))
+    with pytest.raises(CudaError, match=r"^24 bytes were asked for while a graph was captured"):
+        graphs.capture(lambda: empty(3), like=like)
 
 
 def test_releasing_memory_gives_back_that_for_transfers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """The training loop: what it computes, what it refuses, and what it leaves behind when it is stopped."""
 
+import pickle
 import signal
 import threading
 import tracemalloc
+from copy import deepcopy
 from math import ceil
 
 import numpy as np
@@ -12,7 +14,7 @@ from tinyconv import random
 from tinyconv.callbacks import Callback, EarlyStopping, LearningRateScheduler
 from tinyconv.errors import ArgumentError, DataError, DivergedError, ShapeError, StateError
 from tinyconv.layers import BatchNormalization, Dense, Dropout
-from tinyconv.models import Sequential
+from tinyconv.models import Sequential, load_model
 from tinyconv.optimizers import SGD, Adam
 from tinyconv.schedules import OneCycle
 from tinyconv.training import loop
@@ -400,6 +402,72 @@ def test_divergence_restores_moving_averages_too():
     with pytest.raises(DivergedError):
         model.fit(x, y, batch_size=4, epochs=2, verbose=0)
     for now, wanted in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(now, wanted)
+
+
+class Doing(Callback):
+    """Does something with the model when `hook` is called for the second time."""
+
+    def __init__(self, hook, action):
+        self.count = 0
+
+        def act(*_):
+            self.count += 1
+            if self.count == 2:
+                action(self.model)
+
+        setattr(self, hook, act)
+
+
+def frozen(model, place=0, *, to=False):
+    model.layers[place].trainable = to
+
+
+def widened(model):
+    model.pop()
+    model.add(Dense(6))
+    model.add(Dense(3, activation="softmax"))
+
+
+def test_a_model_may_be_changed_between_trainings():
+    x, y = make_data()
+    model = make_model()
+    frozen(model)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, verbose=0)
+    kept = model.layers[0].kernel.value.copy()
+    frozen(model, to=True)
+    model.fit(x, y, verbose=0)
+    assert not np.array_equal(model.layers[0].kernel.value, kept)
+    widened(model)
+    model.fit(x, y, verbose=0)
+    assert model.predict(x).shape == (103, 3)
+    assert len(model.optimizer.state_tensors()) == 2 * 6 + 1
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_changed_model_can_be_copied_and_saved_without_training_it(copied, tmp_path):
+    x, y = make_data()
+    model = make_model()
+    model.fit(x, y, verbose=0)
+    widened(model)
+    np.testing.assert_array_equal(copied(model).predict(x), model.predict(x))
+    model.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(load_model(tmp_path / "model.safetensors").predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end"])
+@pytest.mark.parametrize("change", [frozen, lambda model: model.compile("adam", model.loss), widened])
+def test_divergence_goes_back_also_when_a_callback_has_changed_the_model(hook, change):
+    x, y = make_data()
+    model = make_model(SGD(0.1, momentum=0.9))
+    fast = LearningRateScheduler(lambda epoch, rate: 1e38 if epoch >= 3 else 0.1)
+    before = []
+    noting = Doing("on_epoch_begin", lambda model: None)
+    noting.on_epoch_begin = lambda epoch: before.append(model.get_weights())
+    with pytest.raises(DivergedError, match="training has diverged"):
+        model.fit(x, y, epochs=5, batch_size=40, verbose=0, callbacks=[Doing(hook, change), fast, noting])
+    for now, wanted in zip(model.get_weights(), before[3], strict=True):
         np.testing.assert_array_equal(now, wanted)
 
 

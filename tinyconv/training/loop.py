@@ -84,10 +84,14 @@ def fit(
             # NumPy's warnings of overflow would come before the sentence that the snapshot's check has for it.
             np.errstate(over="ignore", invalid="ignore"),
         ):
-            run = steps_for(model, x, y, batch_size, augment, watching, live=isinstance(reporting, ProgressBar))
+            run = None
             order = _order(model, model.epochs_seen, len(x), shuffle)
             for epoch in range(initial_epoch, epochs):
                 watchers.on_epoch_begin(epoch)
+                if run is None or not run.fits():
+                    run = None  # and its memory
+                    live = isinstance(reporting, ProgressBar)
+                    run = steps_for(model, x, y, batch_size, augment, watching, live=live)
                 run.begin(epoch, order)
                 for step in range(steps):
                     watchers.on_train_batch_begin(step)
@@ -103,8 +107,8 @@ def fit(
                 model.epochs_seen += 1
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in _evaluate(model, *validation, batch_size).items()}
-                if isinstance(optimizer.learning_rate, Schedule):  # as in Keras, the rate of the step that comes next
-                    logs["learning_rate"] = optimizer.current_learning_rate()
+                if isinstance(model.optimizer.learning_rate, Schedule):  # as in Keras, that of the step that comes next
+                    logs["learning_rate"] = model.optimizer.current_learning_rate()
                 watchers.on_epoch_end(epoch, logs)
                 if model.stop_training:
                     break

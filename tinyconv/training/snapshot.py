@@ -24,11 +24,20 @@ class Snapshot:
 
     def __init__(self, model: "Sequential") -> None:
         self._model = model
+        self._begin()
+
+    def _begin(self) -> None:
+        model = self._model
+        self._flat, self._optimizer = model.parameters, model.optimizer
         self._parameters = [parameter.value for layer in model.layers for parameter in layer.parameters]
         self._values = [value.copy() for value in self._parameters]
         self._state = {name: tensor.copy() for name, tensor in model.optimizer.state_tensors().items()}
         self._iterations = 0
         self.take()
+
+    def fits(self) -> bool:
+        """Whether the model has the parameters and the optimizer that it had; not if a layer was frozen, say."""
+        return self._model.parameters is self._flat and self._model.optimizer is self._optimizer
 
     def take(self) -> None:
         """Remember the present state."""
@@ -47,6 +56,8 @@ class Snapshot:
 
     def check(self, loss: float, epoch: int, step: int) -> None:
         """Accept the loss of a step (both count from 0), or go back and raise DivergedError."""
+        if not self.fits():  # a callback did that after the step before
+            self._begin()
         if math.isfinite(loss):
             if step % STEPS_BETWEEN_SNAPSHOTS == 0:
                 self.take()
@@ -60,8 +71,14 @@ class Snapshot:
 
     def check_weights(self, epoch: int) -> None:
         """After an epoch: accept the weights, or go back and raise DivergedError; no later loss would tell."""
-        if not all(np.isfinite(value).all() for value in self._parameters):
+        if not self.fits():
+            self._begin()
+        if not self.all_finite():
             self._give_up(f"The last step of epoch {epoch + 1} made weights infinite or NaN")
+
+    def all_finite(self) -> bool:
+        """Whether no parameter is infinite or NaN."""
+        return all(np.isfinite(value).all() for value in self._parameters)
 
     def _give_up(self, what: str) -> None:
         optimizer = self._model.optimizer

@@ -32,6 +32,9 @@ SECONDS_BETWEEN_READINGS = 0.1  # of the loss, while a bar is watched
 class Steps(Protocol):
     """Takes the steps of one epoch after the other."""
 
+    def fits(self) -> bool:
+        """Whether the model is still what it was when these steps were made; a callback may change it."""
+
     def begin(self, epoch: int, order: Array) -> None:
         """Get ready for an epoch that visits the examples in `order`."""
 
@@ -76,6 +79,9 @@ class PythonSteps:
         self._shape = x.shape[1:]
         self._means, self._snapshot = RunningMeans(model.metrics_names), Snapshot(model)
 
+    def fits(self) -> bool:
+        return self._snapshot.fits()
+
     def begin(self, epoch: int, order: Array) -> None:
         self._epoch, self._order = epoch, order
         self._means.reset()
@@ -107,20 +113,28 @@ class PythonSteps:
 
 
 class GraphedSteps:
-    """Data and order of the epoch lie on the device; a step is one launch of the graph for its number of examples."""
+    """Data and order of the epoch lie on the device; a step is one launch of the graph for its number of examples.
+
+    A graph keeps the memory and the numbers that it was captured with.  So the graphs go when the plan's memory is
+    another (see `run`), and all of this does when the model is (see `fits`).
+    """
 
     @staticmethod
     def possible(model: "Sequential") -> bool:
         """Whether a step of `model` is made of launches only, and its metrics can be counted on the device."""
         penalties = any(one.regularizer for one in model.weights if one.trainable)
         counted = all(_counts_right(metric, model) for metric in model.metrics)
-        return model.plan.only_launches and model.optimizer.only_launches and not penalties and counted
+        return model.plan.only_launches and model.optimizer.capturable and not penalties and counted
 
     def __init__(self, model: "Sequential", x: Array, y: Array, batch_size: int, *, live: bool) -> None:
         from tinyconv.kernels.cuda import step
 
         self._kernels, self._model, self._batch_size, self._live = step, model, batch_size, live
-        self._snapshot, self._told = Snapshot(model), 0.0
+        self._snapshot, self._told, self._kept = Snapshot(model), 0.0, _kept_by_graphs(model)
+        self._plan, self._optimizer = model.plan, model.optimizer
+        self._seen: set[int] = set()  # numbers of examples that a step has had, in the memory that the plan has now
+        self._graphs: dict[int, Callable[[], None]] = {}
+        self._memory = -1  # the version of it
         device, size, count = model.backend.device, len(x), -(-len(x) // batch_size)
         shape = (size, *model.output_shape[1:])
         self._x = device.asarray(x if x.dtype.name in step.DTYPES else x.astype(model.dtype))
@@ -131,29 +145,22 @@ class GraphedSteps:
             device.zeros(3, np.int64), device.empty((size,), np.int32), device.empty((count, numbers), np.float64),
             device.zeros(numbers, np.float64), device.zeros(1, np.uint32), device.zeros(2, np.float64),
         )
-        self._forget()
         self._rehearse(min(batch_size, size))
 
     def _rehearse(self, n: int) -> None:
-        """Take a step and undo it, so that memory which a step needs beside the data is missed here already."""
+        """Take a step and undo it, so that memory which is needed beside the data is missed here already."""
         self.begin(0, np.arange(len(self._x)))
         try:
-            self.launch(n)
-            self._seen.add(n)
+            self._first(n)
+            self._snapshot.all_finite()
         finally:
             self._snapshot.restore()
 
-    def _forget(self) -> None:
-        self._plan, self._optimizer = self._model.plan, self._model.optimizer
-        self._changes = self._plan.changes
-        self._seen: set[int] = set()  # numbers of examples that a step has had
-        self._graphs: dict[int, Callable[[], None]] = {}
+    def fits(self) -> bool:
+        return self._snapshot.fits() and self.possible(self._model) and _kept_by_graphs(self._model) == self._kept
 
     def begin(self, epoch: int, order: Array) -> None:
         model, now = self._model, self._now
-        same = model.plan is self._plan and model.optimizer is self._optimizer
-        if not same or model.plan.changes != self._changes:  # a callback has changed the model
-            self._forget()
         self._epoch, self._done, self._size = epoch, 0, len(order)
         self._snapshot.take()
         first = model.optimizer.iterations
@@ -166,15 +173,29 @@ class GraphedSteps:
 
     def run(self, step: int) -> None:
         n = min(self._batch_size, self._size - self._done)
-        if n not in self._seen:  # compiles the kernels and makes the buffers
-            self.launch(n)
-            self._seen.add(n)
-        else:
+        if n in self._seen and self._has_its_memory():
             if n not in self._graphs:
                 self._graphs[n] = self._capture(n)
             self._graphs[n]()
+        else:
+            self._first(n)
         self._optimizer.iterations += 1
         self._done += n
+
+    def _first(self, n: int) -> None:
+        """Take a step as it is, which compiles its kernels and makes its buffers."""
+        self.launch(n)
+        self._has_its_memory()
+        self._seen.add(n)
+
+    def _has_its_memory(self) -> bool:
+        """Whether the plan has the memory that the graphs know; if not, forget them."""
+        assert self._plan.workspace is not None
+        before, self._memory = self._memory, self._plan.workspace.version
+        if before != self._memory:
+            self._seen.clear()
+            self._graphs.clear()
+        return before == self._memory
 
     def _capture(self, n: int) -> Callable[[], None]:
         from tinyconv.kernels.cuda import graphs
@@ -210,10 +231,17 @@ class GraphedSteps:
         return logs
 
 
+def _kept_by_graphs(model: "Sequential") -> tuple[Any, ...]:
+    """What a captured step has taken from the model; what changes from step to step comes from the clock instead."""
+    optimizer, loss = model.optimizer, model.loss
+    settings = {name: value for name, value in optimizer.get_config().items() if name not in optimizer.in_numbers}
+    return model.plan, model.plan.changes, optimizer, settings, loss, loss.get_config(), list(model.metrics)
+
+
 def _watches_steps(callback: Callback) -> bool:
-    kind = type(callback)
-    return (kind.on_train_batch_begin, kind.on_train_batch_end) != (
-        Callback.on_train_batch_begin, Callback.on_train_batch_end
+    return any(
+        getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name)
+        for name in ("on_train_batch_begin", "on_train_batch_end")
     )
 
 
@@ -221,7 +249,8 @@ def _counts_right(metric: metrics.Metric, model: "Sequential") -> bool:
     """Whether a metric is the share of right predictions as the device counts them: one logit is right beyond 0."""
     if model.output_shape[-1] > 1:
         return metric.function is metrics.accuracy
-    return metric.function in (metrics.accuracy, metrics.binary_accuracy) and not model.loss.from_logits
+    probability = model.loss.fused_activation == "sigmoid" and not model.loss.from_logits
+    return probability and metric.function in (metrics.accuracy, metrics.binary_accuracy)
 
 
 def _classes(y: Array, shape: tuple[int, ...]) -> Array:
