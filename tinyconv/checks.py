@@ -54,6 +54,16 @@ def whole_number(value: object, name: str, *, minimum: int = 0) -> int:
     raise ArgumentError(f"{name} must be a whole number of at least {minimum}, but got {value!r}.")
 
 
+def host_array(values: Any, name: str) -> Array:
+    """`values` as a NumPy array; raises DataError for what lies on a GPU, ValueError for rows of different lengths."""
+    if not hasattr(values, "__cuda_array_interface__"):  # CuPy's, PyTorch's, … which NumPy cannot look at
+        try:
+            return np.asarray(values)
+        except TypeError as problem:  # what CuPy and PyTorch say of a list of them
+            raise DataError(f"{name} cannot be made a NumPy array: {str(problem).rstrip('.')}.") from problem
+    raise DataError(f"{name} lies on a GPU; give it as a NumPy array, for instance cupy.asnumpy({name}).")
+
+
 def numeric_array(values: Any, name: str, advice: str) -> Array:
     """Return `values` as an array, when they are numbers in rows of one length; raises DataError otherwise.
 
@@ -61,10 +71,10 @@ def numeric_array(values: Any, name: str, advice: str) -> Array:
     Traceback (most recent call last):
     tinyconv.errors.DataError: y must hold numbers, but has dtype <U3. Number the classes.
     """
-    if hasattr(values, "__cuda_array_interface__"):  # CuPy's, PyTorch's, … which NumPy cannot look at
-        raise DataError(f"{name} lies on a GPU; give it as a NumPy array, for instance cupy.asnumpy({name}).")
     try:
-        array = np.asarray(values)
+        array = host_array(values, name)
+    except DataError:
+        raise
     except ValueError as problem:  # NumPy's words for lists of lists or arrays that do not fit together
         raise DataError(f"{name} must be one array of numbers, but its parts differ in shape. {advice}") from problem
     if array.dtype.kind not in "buif":

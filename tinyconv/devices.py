@@ -7,13 +7,13 @@ A network's arithmetic is the backend's operations; a device adds memory, and th
 besides.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from tinyconv.errors import BackendError
+from tinyconv.errors import OutOfMemoryError
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.utils import readable
 
@@ -64,10 +64,14 @@ class Device:
         """How much memory is used, for people; empty where nobody counts."""
         return ""
 
-    @contextmanager
-    def room_for(self, what: str, advice: str) -> Iterator[None]:
-        """Let a GPU's MemoryError be a BackendError that says how much there is; of the processor's, NumPy tells."""
-        yield
+    def room_for(
+        self, what: str, advice: str, release: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """A context in which a GPU's MemoryError becomes an OutOfMemoryError; of the processor's memory, NumPy tells.
+
+        `release` is then called, to give memory back.
+        """
+        return nullcontext()
 
     def release(self) -> None:
         """Give memory that is kept for later back to the system."""
@@ -169,15 +173,19 @@ class Gpu(CudaOnHost):
         )
 
     @contextmanager
-    def room_for(self, what: str, advice: str) -> Iterator[None]:
-        """Let a MemoryError be a BackendError that says how much was wanted, is used and is pooled."""
+    def room_for(self, what: str, advice: str, release: Callable[[], None] | None = None) -> Iterator[None]:
+        """A context in which a MemoryError becomes one that says how much was wanted, is used and is pooled."""
         try:
             yield
         except MemoryError as problem:
-            raise BackendError(
-                f"The GPU has too little memory for {what}: {str(problem).rstrip('.')}; {self.memory()}. {advice}, end "
+            cause = problem.__cause__ if isinstance(problem, OutOfMemoryError) else problem  # the outer `what` counts
+            sentence = (
+                f"The GPU has too little memory for {what}: {str(cause).rstrip('.')}; {self.memory()}. {advice}, end "
                 'other programs that use the GPU, or use backend="numba".'
-            ) from problem
+            )
+            if release is not None:
+                release()
+            raise OutOfMemoryError(sentence) from cause
 
     def release(self) -> None:
         """Give memory that is kept for later back to the system."""

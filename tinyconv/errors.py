@@ -37,6 +37,10 @@ class BackendError(TinyconvError, RuntimeError):
     """A backend cannot be used on this machine; the sentence says what is missing."""
 
 
+class OutOfMemoryError(BackendError, MemoryError):
+    """A GPU has too little memory; the sentence says for what, how much there is, and what would help."""
+
+
 class DivergedError(TinyconvError, ArithmeticError):
     """The loss became NaN or infinite during training; the last good weights are kept."""
 

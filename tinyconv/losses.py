@@ -243,7 +243,7 @@ def serialize(loss: Loss) -> dict[str, Any]:
 
 def _class_targets(y_true: Any, shape: Shape, dtype: Any) -> Array:
     """Labels (n,) as int64, or distributions (n, classes) in `dtype`, checked."""
-    y = np.asarray(y_true)
+    y = checks.host_array(y_true, "y")
     n, classes = shape
     _check_length(y, n)
     if y.shape == (n, classes) and classes > 1:
@@ -278,7 +278,7 @@ def _one_hot(targets: Array, shape: Shape, dtype: Any) -> Array:
 
 def _same_shape(y_true: Any, shape: Shape) -> Array:
     """Numbers of the predictions' shape; (n,) will do for (n, 1)."""
-    y = np.asarray(y_true)
+    y = checks.host_array(y_true, "y")
     _check_length(y, shape[0])
     if y.dtype.kind not in "fiub":
         raise DataError(f"Targets must be numbers, but got an array of {y.dtype}.")

@@ -21,7 +21,7 @@ import numpy as np
 
 from tinyconv import backends, losses, optimizers, utils
 from tinyconv import layers as kinds
-from tinyconv.checks import IMAGES_ADVICE, numeric_array, whole_number
+from tinyconv.checks import IMAGES_ADVICE, host_array, numeric_array, whole_number
 from tinyconv.errors import ArgumentError, DataError, DivergedError, ShapeError, StateError
 from tinyconv.layers.base import Array, Layer, Parameter, Shape, default_name, overwrite, with_batch
 from tinyconv.losses import Loss
@@ -194,7 +194,8 @@ class Sequential:
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Overwrite all parameters; shapes must match `get_weights`, else ShapeError and nothing is changed."""
-        overwrite(self.weights, weights, self.name)
+        with self.room_for("another copy of the weights"):
+            overwrite(self.weights, weights, self.name)
 
     def count_params(self) -> int:
         """Number of parameters, trainable or not."""
@@ -222,10 +223,11 @@ class Sequential:
         if isinstance(metrics, str | Metric) or callable(metrics):
             metrics = [metrics]
         self.metrics = [get_metric(metric) for metric in metrics or ()]
-        self._optimizer, self._loss, self._plan = optimizer, loss, None
+        self._optimizer, self._loss, self._plan = None, loss, None  # the old one's state is free for the new one's
         if self.built:
             with self._room_for_weights():
                 optimizer.build(self.parameters, self.backend)
+        self._optimizer = optimizer
 
     @property
     def compiled(self) -> bool:
@@ -290,19 +292,23 @@ class Sequential:
 
         Raises DivergedError, and changes no weight, when the loss is NaN or infinite.
         """
-        values = self.loss_and_gradients(x, y)
-        if not isfinite(values[0]):
-            raise DivergedError(
-                f"The loss of this batch is {values[0]}, so no weight was changed. If its images hold no NaN, training "
-                f"has diverged at a learning rate of {self.optimizer.current_learning_rate():g}: try a lower one."
-            )
-        self.optimizer.apply_gradients()
+        with self.room_for("a step on this batch"):
+            values = self.loss_and_gradients(x, y)
+            if not isfinite(values[0]):
+                raise DivergedError(
+                    f"The loss of this batch is {values[0]}, so no weight was changed. If its images hold no NaN, "
+                    "training has diverged at a learning rate of "
+                    f"{self.optimizer.current_learning_rate():g}: try a lower one."
+                )
+            self.optimizer.apply_gradients()
         return values
 
     def test_on_batch(self, x: Any, y: Any) -> list[float]:
         """Return loss and metrics of one batch, in the order of `metrics_names`."""
-        loss, y_pred = self.plan.loss(self._batch(x), y, training=False)
-        return self._with_metrics(loss, self._penalties(), y, y_pred)
+        with self.room_for("the loss of this batch"):
+            batch = self._batch(x)
+            loss, y_pred = self.plan.loss(batch, y, training=False)
+            return self._with_metrics(loss, self._penalties(), y, y_pred)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Return the predictions (n, …) of one batch."""
@@ -325,9 +331,10 @@ class Sequential:
 
     def forward(self, x: Any, training: bool = False) -> Array:
         """Return the predictions (n, …) for one batch; in study mode, `layer.output` then has every layer's output."""
-        batch = self._batch(x)
-        y = self.plan.forward(batch, training=training, step=self._step)
-        return y.copy() if isinstance(y, np.ndarray) else self.backend.device.numpy(y)
+        with self.room_for("the predictions for this batch"):
+            batch = self._batch(x)
+            y = self.plan.forward(batch, training=training, step=self._step)
+            return y.copy() if isinstance(y, np.ndarray) else self.backend.device.numpy(y)
 
     __call__ = forward
 
@@ -337,8 +344,9 @@ class Sequential:
         The gradient of the inputs is worked out in study mode (`fuse=False`) only; otherwise None is returned.
         """
         device = self.backend.device
-        dx = self.plan.backward(device.asarray(np.array(dy, self.dtype)))
-        return None if dx is None else device.numpy(dx)
+        with self.room_for("the gradients of this batch"):
+            dx = self.plan.backward(device.asarray(np.array(host_array(dy, "dy"), self.dtype)))
+            return None if dx is None else device.numpy(dx)
 
     @property
     def plan(self) -> Plan:
@@ -348,6 +356,13 @@ class Sequential:
         if self._plan is None or self._plan.fuse != self.fuse:
             self._plan = Plan(self.layers, self._loss, fuse=self.fuse)
         return self._plan
+
+    def room_for(self, what: str) -> AbstractContextManager[None]:
+        """A context in which a GPU's MemoryError becomes a sentence about `what`, and the plan's memory is given back.
+
+        What it raises then, OutOfMemoryError, is a MemoryError, too.
+        """
+        return self.backend.device.room_for(what, "Take fewer examples at a time", self._release)
 
     def check_inputs(self, x: Any, name: str = "x") -> Array:
         """Return `x`, which errors call `name`, as an array that the model works on; build the model for it if need be.
@@ -463,7 +478,11 @@ class Sequential:
 
     def _room_for_weights(self) -> AbstractContextManager[None]:
         what = "this model's weights and what training keeps beside them"
-        return self.backend.device.room_for(what, "Make it smaller")
+        return self.backend.device.room_for(what, "Make the model smaller")
+
+    def _release(self) -> None:
+        if self._plan is not None:
+            self._plan.release()
 
     def _forget(self) -> None:
         """Other layers than before: the flat buffers and the plan must be made anew."""
@@ -477,9 +496,10 @@ class Sequential:
         frozen = [layer.frozen for layer in self.layers]
         if self._flat is None or frozen != self._frozen:
             with self._room_for_weights():
-                self._flat, self._frozen, self._plan = FlatParameters(self.weights, self.backend.device), frozen, None
+                flat = FlatParameters(self.weights, self.backend.device)
                 if self._optimizer is not None:
-                    self._optimizer.build(self._flat, self.backend)
+                    self._optimizer.build(flat, self.backend)
+                self._flat, self._frozen, self._plan = flat, frozen, None
         return self._flat
 
     def _batch(self, x: Any) -> Array:

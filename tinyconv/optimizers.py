@@ -86,9 +86,8 @@ class Optimizer(Capturable):
 
     def build(self, flat: FlatParameters, backend: Backend) -> None:
         """Prepare to update `flat` with the kernels of `backend`; state and step count begin at 0."""
-        self._flat, self._backend = flat, backend
-        self._state = {slot: flat.new_array() for slot in self.slots}
-        self.iterations = 0
+        self._state = {slot: flat.new_array() for slot in self.slots}  # which may fail for want of memory
+        self._flat, self._backend, self.iterations = flat, backend, 0
 
     @property
     def built(self) -> bool:

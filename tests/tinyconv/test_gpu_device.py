@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tinyconv import backends, devices, doctor, gpu, plots
 from tinyconv.benchmarks import gpu_launches
-from tinyconv.errors import BackendError, DataError
+from tinyconv.errors import BackendError, DataError, StateError
 from tinyconv.kernels.cuda import graphs, host, step
 from tinyconv.kernels.cuda import source as text_of
 from tinyconv.kernels.cuda.problems import CompileError, CudaError
@@ -413,9 +413,19 @@ def test_arrays_on_two_devices_are_refused() -> None:
 
 def test_data_of_a_gpu_are_asked_for_as_numpy_arrays() -> None:
     x, y = data()
-    for call in (lambda: net().predict(asarray(x)), lambda: net().fit(x, asarray(y), verbose=0)):
-        with pytest.raises(DataError, match=r"^[xy] lies on a GPU; give it as a NumPy array"):
+    model, dy = net(), np.ones((30, 3), np.float32)
+    model.forward(x, training=True)
+    for call in (
+        lambda: model.predict(asarray(x)), lambda: model.fit(x, asarray(y), verbose=0),
+        lambda: model.train_on_batch(x, asarray(y)), lambda: model.test_on_batch(x, asarray(y)),
+        lambda: model.backward(asarray(dy)), lambda: plots.sample_grid(asarray(x), y),
+        lambda: plots.confusion_matrix(asarray(y), y), lambda: ForwardPass(model, asarray(x[0])),
+        lambda: model.fit(x, y, verbose=0, augment=lambda batch, key: asarray(batch)),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=r"^(x|y|dy|the image|what augment made) lies on a GPU; give it as a NumPy"):
             call()
+    with pytest.raises(DataError, match=r"^x cannot be made a NumPy array: Implicit conversion .* Please use"):
+        model.predict([asarray(one) for one in x])
 
 
 def test_a_kernel_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
@@ -570,6 +580,40 @@ def test_weights_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(State, "most_bytes", 100)
     with pytest.raises(BackendError, match=r"too little memory for this model's weights and what .*: Out of"):
         net()
+
+
+def test_an_optimizer_that_does_not_fit_leaves_a_model_that_can_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, (x, y) = net(), data()
+    with monkeypatch.context() as patched:
+        patched.setattr(State, "most_bytes", 100)
+        with pytest.raises(BackendError, match="for this model's weights"):
+            model.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(StateError, match="call compile"):
+        model.fit(x, y, verbose=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(x, y, verbose=0)
+
+
+def test_every_call_that_finds_too_little_memory_says_for_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, (x, y) = net(), data()
+    model.forward(x[:1], training=True)
+    calls: dict[str, Callable[[], Any]] = {
+        "a step on this batch": lambda: model.train_on_batch(x, y),
+        "the loss of this batch": lambda: model.test_on_batch(x, y),
+        "the predictions for this batch": lambda: model.forward(x),
+        "an evaluation with batch_size=30": lambda: model.evaluate(x, y, batch_size=30, verbose=0),
+        "the prediction of one example": lambda: model.predict(x),
+        "another copy of the weights": lambda: model.set_weights(weights),
+    }
+    weights = model.get_weights()
+    for what, call in calls.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(State, "most_bytes", 60)
+            with pytest.raises(BackendError, match=rf"too little memory for {what}: Out of memory .* pooled") as caught:
+                call()
+        assert isinstance(caught.value, MemoryError)
+        assert isinstance(caught.value.__cause__, FakeOutOfMemoryError)
+    assert np.isfinite(model.train_on_batch(x, y)).all()
 
 
 def test_data_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ class _Sentences(TyperGroup):
         except KeyboardInterrupt as problem:
             raise _exit(ctx, "Interrupted.", INTERRUPTED) from problem
         except MemoryError as problem:
-            raise _exit(ctx, f"There is not enough memory ({problem}); try a smaller batch.", FAILURE) from problem
+            wanted = str(problem).rstrip(".")
+            raise _exit(ctx, f"There is not enough memory ({wanted}); take fewer examples.", FAILURE) from problem
         except BrokenPipeError:  # `tinyconv zoo | head`: typer ends quietly
             raise
         except OSError as problem:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyconv.checks import host_array
 from tinyconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def displayable(image: Array) -> Array:
 
     Raises ArgumentError unless it is (height, width), or (height, width, channels) with 1 or 3 channels.
     """
-    image = np.asarray(image)
+    image = host_array(image, "the image")
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]
     if image.ndim == 2:

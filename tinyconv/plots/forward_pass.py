@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyconv.checks import host_array
 from tinyconv.errors import ArgumentError, ShapeError
 from tinyconv.layers.activated import ActivatedLayer
 
@@ -30,7 +31,7 @@ class ForwardPass:
     """
 
     def __init__(self, model: "Sequential", image: Array) -> None:
-        x = model.check_inputs(np.asarray(image)[np.newaxis], "the image").astype(model.dtype)
+        x = model.check_inputs(host_array(image, "the image")[np.newaxis], "the image").astype(model.dtype)
         self.model, self._device = model, model.backend.device
         self.image: Array = x[0]
         self.outputs: list[tuple[Layer, Array]] = []

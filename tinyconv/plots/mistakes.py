@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyconv.checks import host_array
+
 from .figure import headline, label, new_panels, show
 from .predictions import as_classes
 
@@ -48,7 +50,7 @@ def wrong_predictions(
 
 def _confidence(probabilities: Array, predicted: Array) -> Array:
     """The probability of the predicted class (n,)."""
-    probabilities = np.asarray(probabilities)
+    probabilities = host_array(probabilities, "y_pred")
     if probabilities.ndim == 2 and probabilities.shape[1] > 1:
         return np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0]
     p = probabilities.reshape(-1)

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyconv.checks import host_array
+
 Array = np.ndarray[Any, Any]
 
 
@@ -16,7 +18,7 @@ def as_classes(labels: Array) -> Array:
     >>> as_classes(np.array([[0.1, 0.9], [0.8, 0.2]])), as_classes(np.array([[0.2], [0.7]]))
     (array([1, 0]), array([0, 1]))
     """
-    labels = np.asarray(labels)
+    labels = host_array(labels, "y")
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(axis=1)
     elif labels.dtype.kind == "f":

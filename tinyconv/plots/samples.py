@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyconv import random
+from tinyconv.checks import host_array
 from tinyconv.errors import DataError
 
 from .figure import headline, label, new_panels, show
@@ -26,7 +27,7 @@ def sample_grid(
     x: (n, height, width[, 1 or 3]), in any range; y: class numbers or one-hot rows.  Another `seed` draws others.
     Raises DataError when there are no images.
     """
-    x = np.asarray(x)
+    x = host_array(x, "x")
     if not len(x):
         raise DataError("There are no images to show.")
     drawn = random.permutation(random.key(seed, "samples"), len(x))[:count]

@@ -16,7 +16,7 @@ import numpy as np
 from tinyconv import random
 from tinyconv.callbacks import Callback, CallbackList, Logs
 from tinyconv.checks import whole_number
-from tinyconv.errors import ArgumentError, BackendError, StateError
+from tinyconv.errors import ArgumentError, StateError
 from tinyconv.kernels.workspace import CAP_BYTES
 from tinyconv.schedules import Schedule
 
@@ -80,7 +80,7 @@ def fit(
     try:
         with (
             _scheduled(optimizer, steps * (epochs - initial_epoch)),
-            _room_for(model, f"training with batch_size={batch_size}"),
+            model.room_for(f"training with batch_size={batch_size}"),
             # NumPy's warnings of overflow would come before the sentence that the snapshot's check has for it.
             np.errstate(over="ignore", invalid="ignore"),
         ):
@@ -146,7 +146,7 @@ def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array
     while start < len(x):
         rows = np.arange(start, min(start + batch_size, len(x)))
         try:
-            with _room_for(model, "the prediction of one example") if len(rows) == 1 else nullcontext():
+            with model.room_for("the prediction of one example") if len(rows) == 1 else nullcontext():
                 result[rows] = model.forward(images.gather(rows), training=False)
         except MemoryError:
             if len(rows) == 1:
@@ -156,17 +156,6 @@ def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array
         else:
             start += len(rows)
     return result
-
-
-@contextmanager
-def _room_for(model: "Sequential", what: str) -> Iterator[None]:
-    """Turn the end of a GPU's memory into a sentence, and give back what the plan holds of it."""
-    try:
-        with model.backend.device.room_for(what, "Take fewer examples at a time"):
-            yield
-    except BackendError:
-        model.plan.release()
-        raise
 
 
 def batch_that_fits(model: "Sequential", cap: int = CAP_BYTES) -> int:
@@ -181,7 +170,7 @@ def _evaluate(model: "Sequential", x: Array, y: Array, batch_size: int) -> Logs:
     means = RunningMeans(model.metrics_names)
     for start in range(0, len(x), batch_size):
         rows = np.arange(start, min(start + batch_size, len(x)))
-        with _room_for(model, f"an evaluation with batch_size={batch_size}"):
+        with model.room_for(f"an evaluation with batch_size={batch_size}"):
             means.add(model.test_on_batch(images.gather(rows), labels.gather(rows)), len(rows))
     return means.logs()
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyconv import metrics, random
 from tinyconv.callbacks import Callback, Logs
+from tinyconv.checks import host_array
 from tinyconv.errors import ShapeError
 from tinyconv.kernels.contract import PhiloxKey
 
@@ -95,7 +96,7 @@ class PythonSteps:
         x, y = self._images.gather(rows, room), self._labels.gather(rows)
         if self._augment is not None:
             key = random.key(model.seed, "augment", model.optimizer.iterations)
-            x[...] = _same_shape(self._augment(x, key), x.shape)
+            x[...] = _same_shape(host_array(self._augment(x, key), "what augment made"), x.shape)
         values = model.loss_and_gradients(x, y)  # forward, loss, backward
         self._snapshot.check(values[0], self._epoch, step)
         model.optimizer.apply_gradients()  # update
