@@ -156,7 +156,10 @@ def driver_cuda() -> int | None:
     """The newest major version of CUDA that the driver supports, or None when nobody can tell."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return None
+        try:
+            return int(import_module("cupy").cuda.runtime.driverGetVersion()) // 1000 or None
+        except Exception:  # as in `_seen_by_cupy`
+            return None
     version = re.search(r"CUDA Version:\s*(\d+)", _output_of([tool]))
     return int(version[1]) if version else None
 

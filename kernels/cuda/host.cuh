@@ -7,9 +7,9 @@
 // costs no more than a loop.
 //
 // What a GPU would let pass, or hang on, is complained about: a __syncthreads() that only some threads reach, a shuffle
-// that only some lanes take part in.  Shared memory is NaN at the start of each block, and so is what a shuffle reads
-// from a lane that does not exist.  Races are found by races.cuh, where that is wished.  There are no atomic operations:
-// results must have the same bits every time.
+// that only some lanes take part in.  What a shuffle reads from a lane that does not exist is NaN, and so is shared
+// memory at the start of each block (unless AddressSanitizer watches it).  Races are found by races.cuh, where that is
+// wished.  There are no atomic operations: results must have the same bits every time.
 
 #pragma once
 
@@ -135,7 +135,8 @@ struct Context {
 };
 
 // Save the registers that a function must preserve, and the stack; go on with another stack.
-__attribute__((naked, noinline, no_sanitize("thread"))) static void exchange_stacks(void** /*rdi: saved to*/, void* /*rsi: loaded*/)
+__attribute__((naked, noinline, no_sanitize("thread")))
+static void exchange_stacks(void** /*rdi: saved to*/, void* /*rsi: loaded*/)
 {
     asm volatile(
         "pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
@@ -201,7 +202,8 @@ struct Thread {
 
 struct Warp {
     int alive, waiting;
-    unsigned step;               // how often its lanes' memory has been put in order
+    bool orders;                 // whether what its lanes wait in puts their memory in order
+    unsigned step;               // how often that was done
     unsigned members[2];         // which lanes took part in the last two exchanges
     uint64_t slots[2][WARP];     // what they gave
 };
@@ -357,6 +359,7 @@ inline void release_warp(int w, int round)
 {
     Warp& warp = warps[w];
     warp.waiting = 0;
+    warp.step += warp.orders;
     warp.members[round] = 0;
     for (int lane = 0; lane < WARP; lane++) {
         int t = w * WARP + lane;
@@ -500,9 +503,14 @@ inline int give(unsigned mask, uint64_t value, bool orders_memory = false)
                 "the host build has shuffles of whole warps only.",
                 blockIdx.x, blockIdx.y, blockIdx.z, me.index.x, me.index.y, me.index.z, mask, other);
     }
+    if (warp.waiting && warp.orders != orders_memory)
+        complain(
+            "in block (%u, %u, %u), warp %d, some lanes wait in a __syncwarp() and others in a shuffle or vote: all of "
+            "them must reach the same.",
+            blockIdx.x, blockIdx.y, blockIdx.z, w);
+    warp.orders = orders_memory;
     warp.slots[round][lane] = value;
     if (++warp.waiting == warp.alive) {
-        warp.step += orders_memory;
         release_warp(w, round);
     } else {
         me.state = IN_SHUFFLE;
@@ -622,6 +630,8 @@ inline const char* launch(
 {
     if (shared_bytes != dynamic_bytes) {  // exactly as large as asked for, so that the sanitizer sees its bounds
         free(dynamic_shared);
+        dynamic_shared = nullptr;
+        dynamic_bytes = 0;
         void* memory = nullptr;
         if (shared_bytes && posix_memalign(&memory, 64, shared_bytes))
             return "there is too little memory for the shared memory of a block.";
@@ -638,14 +648,15 @@ inline const char* launch(
     arguments = values;
     complaint[0] = 0;
 #if defined(__SANITIZE_THREAD__)
-    watch_launch(what.parameters, values, values + what.parameters);
+    if (const char* why_not = watch_launch(what.parameters, values, values + what.parameters))
+        return why_not;
 #endif
     block = ~uint64_t(0);
     next_block();
     start_block();
     start_fiber(outside);
 #if defined(__SANITIZE_THREAD__)
-    range_count = 0;  // this memory may be anybody's from now on
+    watch_nothing();
 #endif
     return complaint;
 }

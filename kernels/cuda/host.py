@@ -154,7 +154,11 @@ def _library(path: Path, macros: Defines) -> _Library:
     headers = [header.read_text(encoding="utf-8") for header in (HEADER, RACES)]
     made_of = [program, *headers, *options, _version(compiler), _processor()]
     built = cached.file(path.stem, ".so", made_of, lambda: _compile(path, program, [compiler, *options]))
-    return _Library(path, names, ctypes.CDLL(str(built)))
+    try:
+        return _Library(path, names, ctypes.CDLL(str(built)))
+    except OSError as problem:
+        advice = "; TINYCONV_SANITIZE needs GCC, and for `address` its runtime by LD_PRELOAD" if _sanitizer() else ""
+        raise CudaError(f"{path.name}, compiled for the processor, cannot be loaded ({problem}){advice}.") from problem
 
 
 # Nothing is exported but the three functions at the end; multiplications and additions may be fused, as nvcc does.
@@ -162,9 +166,9 @@ _OPTIONS = ("-std=c++17", "-O2", "-march=native", "-w", "-shared", "-fPIC", "-fv
 _SANITIZERS = {
     "": (),
     "address": ("-fsanitize=address", "-fno-omit-frame-pointer", "-g1"),
-    # The calls that it puts into the code, without the library that usually answers them; at -O2 the compiler would
-    # leave out what one thread cannot notice.
-    "thread": ("-fsanitize=thread", "-O1", "-fno-exceptions", "-nodefaultlibs"),
+    # The calls that it puts into the code, without the library that usually answers them.  The less the compiler moves
+    # accesses (out of a loop with a condition, say), the better; but without optimising it does not see all.
+    "thread": ("-fsanitize=thread", "-O1", "-fno-tree-loop-im", "-fno-exceptions", "-nodefaultlibs"),
 }
 
 
@@ -194,7 +198,7 @@ def _compile(path: Path, program: str, command: Sequence[str]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file, library = Path(folder, "program.cpp"), Path(folder, "library.so")
         file.write_text(program, encoding="utf-8")
-        line = [*command, "-I", str(text_of.FOLDER), str(file), "-o", str(library), "-lm", "-lc"]
+        line = [*command, "-I", str(text_of.FOLDER), str(file), "-o", str(library), "-lm", "-lc", "-lgcc"]
         try:
             ended = subprocess.run(
                 line, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS_TO_COMPILE, check=False

@@ -2,17 +2,24 @@
 //
 // Two threads race when both use a byte, at least one of them writes it, and nothing puts the two in order: what comes
 // out depends on which one a GPU lets go first.  The threads of a block are in order when a __syncthreads() lies in
-// between, the lanes of a warp also when a __syncwarp() does; blocks are never.  A shuffle makes lanes wait, but says
-// nothing about their memory (CUDA C++ Programming Guide, "Warp Shuffle Functions").
+// between, the lanes of a warp also when a __syncwarp() does; blocks are never.  Shuffles and votes make lanes wait, but
+// say nothing about their memory (CUDA C++ Programming Guide, "Warp Shuffle Functions").
 //
-// The compiler's -fsanitize=thread puts a call before each access to memory.  Here these calls do not go to the
-// sanitizer's library, which knows the threads of an operating system, but to the functions at the end of this file.
-// They keep, for each byte of shared memory and of the arrays that a kernel may write, who has used it.  `stretch` is
-// the number of the time between two __syncthreads(), `Warp::step` that of the time between two __syncwarp().
+// GCC's -fsanitize=thread puts a call before each access to memory.  Here these calls do not go to the sanitizer's
+// library, which knows the threads of an operating system, but to the functions at the end of this file.  They keep, for
+// each byte of shared memory and of the arrays that a kernel may write, who has used it.  `stretch` counts the pieces
+// into which __syncthreads() cuts the run of a block, `Warp::step` those into which __syncwarp() cuts that of a warp.
 //
 // Of those who have read a byte in this stretch, three are enough: the last one, one beside it in its warp and step,
-// and one of another warp.  If whoever writes next races with any of them, then with one of these.
+// and one of another warp.  For if two warps have read it, whoever writes it next is of another warp than one of them;
+// and if one has, only its present step counts, and of two lanes one is not the writer.
+//
+// Not seen are memcpy() and memset() of a length that is not a constant, and structures passed or returned by value.
 #pragma once
+
+#if !defined(HOST_SHARED_TOGETHER)
+#error "races can be found on Linux only"
+#endif
 
 #define HOST_UNWATCHED __attribute__((no_sanitize("thread")))
 
@@ -46,9 +53,13 @@ struct Range {
     int parameter;  // from 1; 0 for shared memory
 };
 
-static Range ranges[40];  // that are watched
+const int MOST_RANGES = 64;
+static Range ranges[MOST_RANGES];  // that are watched
 static int range_count;
-static Page* pages[1 << 16];  // by number; where the place is taken, at the next one
+
+const int MOST_PAGES = 1 << 13, PAGES_TO_KEEP = 64;  // each takes up to 130 KiB
+static Page* pages[MOST_PAGES];  // by number; where the place is taken, at the next one
+static int page_count;
 static unsigned launches;
 
 [[noreturn]] HOST_UNWATCHED static void complain_of_race(
@@ -59,8 +70,8 @@ static unsigned launches;
         snprintf(where, sizeof where, "parameter %d", range.parameter);
     const dim3 &me = threads[current].index, &them = threads[other].index;
     complain(
-        "in block (%u, %u, %u), thread (%u, %u, %u) %s byte %zu of %s, which thread (%u, %u, %u) %s: a "
-        "__syncthreads() must lie in between.",
+        "in block (%u, %u, %u), thread (%u, %u, %u) %s byte %zu of %s, which thread (%u, %u, %u) %s, and no "
+        "__syncthreads() puts the two in order.",
         blockIdx.x, blockIdx.y, blockIdx.z, me.x, me.y, me.z, writes ? "writes" : "reads",
         static_cast<size_t>(address - range.begin), where, them.x, them.y, them.z, other_writes ? "wrote" : "read");
 }
@@ -70,8 +81,8 @@ static unsigned launches;
 {
     const dim3& me = threads[current].index;
     complain(
-        "in block (%u, %u, %u), thread (%u, %u, %u) %s byte %zu of parameter %d, which another block %s: blocks have no "
-        "order.",
+        "in block (%u, %u, %u), thread (%u, %u, %u) %s byte %zu of parameter %d, which another block %s, and blocks "
+        "have no order.",
         blockIdx.x, blockIdx.y, blockIdx.z, me.x, me.y, me.z, writes ? "writes" : "reads",
         static_cast<size_t>(address - range.begin), range.parameter, other_writes ? "wrote" : "read");
 }
@@ -105,7 +116,7 @@ HOST_UNWATCHED static void use(Uses& uses, bool writes, const Range& range, uint
             complain_of_race(range, address, writes, uses.reader, false);
         if (races_with(uses.beside, uses.step_read))
             complain_of_race(range, address, writes, uses.beside, false);
-        if (uses.elsewhere != NOBODY && uses.elsewhere / WARP != current / WARP)
+        if (uses.elsewhere != NOBODY)  // of another warp than this thread, as it does not race with `reader`
             complain_of_race(range, address, writes, uses.elsewhere, false);
         uses.stretch_written = stretch;
         uses.step_written = step;
@@ -125,21 +136,22 @@ HOST_UNWATCHED static void use(Uses& uses, bool writes, const Range& range, uint
     uses.reader = current;
 }
 
+static Page* last;  // the one used last
+
 HOST_UNWATCHED static Page& page_of(uintptr_t number)
 {
-    static Page* last;
     Page* page = last;
     if (!page || page->number != number) {
-        const size_t places = sizeof pages / sizeof *pages;
-        size_t place = number % places;
-        for (size_t tried = 0; pages[place] && pages[place]->number != number; place = (place + 1) % places)
-            if (++tried == places)
-                complain("the host build has no room left to watch for races.");
+        size_t place = number % MOST_PAGES;
+        while (pages[place] && pages[place]->number != number)
+            place = (place + 1) % MOST_PAGES;
         if (!pages[place]) {
-            pages[place] = static_cast<Page*>(calloc(1, sizeof(Page)));
+            pages[place] = page_count < MOST_PAGES / 2 ? static_cast<Page*>(calloc(1, sizeof(Page))) : nullptr;
             if (!pages[place])
-                complain("there is too little memory to watch for races.");
+                complain("the kernel uses too much memory to be watched for races: give it smaller arrays.");
             pages[place]->number = number;
+            pages[place]->launch = launches;
+            page_count++;
         }
         last = page = pages[place];
     }
@@ -157,7 +169,7 @@ HOST_UNWATCHED static void access(const void* pointer, size_t bytes, bool writes
     while (range < ranges + range_count && (begin < range->begin || begin >= range->end))
         range++;
     if (range == ranges + range_count)
-        return;  // a variable of one thread, or of this header
+        return;  // what only one thread uses, or nobody writes; or it lies outside of all arrays
     for (uintptr_t address = begin; address < begin + bytes;) {
         Word& word = page_of(address / PAGE).words[address % PAGE / 4];
         if (address % 4 == 0 && address + 4 <= begin + bytes && !word.apart) {
@@ -176,19 +188,35 @@ HOST_UNWATCHED static void access(const void* pointer, size_t bytes, bool writes
 HOST_UNWATCHED inline void watch(const void* begin, size_t bytes, int parameter)
 {
     const uintptr_t address = reinterpret_cast<uintptr_t>(begin);
-    if (bytes && range_count < int(sizeof ranges / sizeof *ranges))
+    if (bytes)
         ranges[range_count++] = {address, address + bytes, parameter};
 }
 
 // At the start of a launch: `bytes` has the size of each array that the kernel may write, and else 0.
-HOST_UNWATCHED static void watch_launch(int parameters, const uint64_t* values, const uint64_t* bytes)
+HOST_UNWATCHED static const char* watch_launch(int parameters, const uint64_t* values, const uint64_t* bytes)
 {
+    if (parameters + 2 > MOST_RANGES)
+        return "the kernel has too many parameters to be watched for races.";
     launches++;
-    range_count = 0;
     watch(shared_memory().begin, shared_memory().bytes, 0);
     watch(dynamic_shared, dynamic_bytes, 0);
     for (int place = 0; place < parameters; place++)
         watch(reinterpret_cast<const void*>(values[place]), bytes[place], place + 1);
+    return nullptr;
+}
+
+// At its end: what has been watched may be anybody's memory from now on.
+HOST_UNWATCHED static void watch_nothing()
+{
+    range_count = 0;
+    if (page_count <= PAGES_TO_KEEP)
+        return;
+    for (Page*& page : pages) {
+        free(page);
+        page = nullptr;
+    }
+    last = nullptr;
+    page_count = 0;
 }
 
 }  // namespace host

@@ -10,11 +10,13 @@
 // exchanges values together.
 struct Row {
     long long number, start;  // of the row, of its first element
+    bool exists;
     int columns;
 
     __device__ Row(long long rows, int columns, int lanes)
         : number((static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) / lanes),
           start(number < rows ? number * columns : 0),
+          exists(number < rows),
           columns(number < rows ? columns : 0)
     {
     }

@@ -14,6 +14,6 @@ extern "C" __global__ void loss_and_gradient(
         const T x = z[k], e = exp(x < 0 ? x : -x);  // at most 1
         dz[k] = scale * ((x < 0 ? e : T(1)) / (1 + e) - T(t[k])) / columns;
     }
-    if (row.columns && lane_of_thread(lanes) == 0)
+    if (row.exists && lane_of_thread(lanes) == 0)
         losses[row.number] = sum / columns;
 }

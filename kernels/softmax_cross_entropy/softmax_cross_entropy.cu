@@ -16,7 +16,7 @@ __device__ void row_loss(const Row& row, const T* z, Target t, T scale, T* losse
     });
     for (int k = lane_of_thread(lanes); k < classes; k += lanes)
         dz[k] = scale * (exp(z[k] - maximum) / total * weight - t(k));
-    if (classes && lane_of_thread(lanes) == 0)
+    if (row.exists && lane_of_thread(lanes) == 0)
         losses[row.number] = sum;
 }
 
@@ -24,7 +24,7 @@ extern "C" __global__ void labels(
     const T* z, const TARGET* label, T scale, T* losses, T* dz, long long rows, int classes, int lanes)
 {
     const Row row(rows, classes, lanes);
-    const long long winner = row.columns ? label[row.number] : 0;
+    const long long winner = row.exists ? label[row.number] : 0;
     row_loss(row, z, [=](int k) { return T(k == winner); }, scale, losses, dz, lanes);
 }
 

@@ -252,7 +252,7 @@ def test_a_forgotten_barrier_is_a_race(barrier: tuple[str, int], monkeypatch: py
         return "\n".join(lines) + "\n"
 
     monkeypatch.setattr(source, "read", without)
-    with pytest.raises(CudaError, match=r"a __syncthreads\(\) must lie in between"):
+    with pytest.raises(CudaError, match=r"no __syncthreads\(\) puts the two in order"):
         deque((result for _, call in everything() for result in call()), maxlen=0)
     assert places
 

@@ -210,6 +210,15 @@ def test_threads_can_take_turns_backwards(kernels: Source) -> None:
     np.testing.assert_array_equal(other[:32], x[:31:-1])
 
 
+def test_more_shared_memory_than_there_is(kernels: Source) -> None:
+    x, y = np.ones(64, np.float32), np.zeros(64, np.float32)
+    for _ in range(2):
+        with pytest.raises(CudaError, match="too little memory for the shared memory of a block"):
+            kernels.launch("reverse_dynamic", 1, 64, x, y, np.int32(64), shared=2**60, defines=FLOAT)
+    kernels.launch("reverse_dynamic", 1, 64, x, y, np.int32(64), shared=256, defines=FLOAT)
+    np.testing.assert_array_equal(y, x)
+
+
 def test_dynamic_shared_memory(kernels: Source) -> None:
     for n in (64, 1000, 8):
         x = np.random.default_rng(n).random(n, dtype=np.float32)

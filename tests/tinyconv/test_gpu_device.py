@@ -660,8 +660,11 @@ def test_without_the_drivers_tool_cupy_is_asked(cupy: Any, monkeypatch: pytest.M
     properties = {"name": b"NVIDIA H100", "totalGlobalMem": 2**31}
     cupy.cuda.runtime.getDeviceProperties = lambda number: properties
     assert doctor.gpus() == ["NVIDIA H100, driver for CUDA 13.0, 2048 MiB"]
+    assert doctor.driver_cuda() == 13
     cupy.cuda.runtime.getDeviceCount = raising("cudaErrorNoDevice")
     assert doctor.gpus() == []
+    cupy.cuda.runtime.driverGetVersion = raising("cudaErrorInsufficientDriver")
+    assert doctor.driver_cuda() is None
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def gradcam(
 def profile(
     model: ToTrain = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Images per step.")] = 64,
-    backend: Annotated[str | None, typer.Option(help="numpy or numba (the default).")] = None,
+    backend: Annotated[str | None, typer.Option(help="numpy, numba (the default) or cupy.")] = None,
     output: Output = Path("profile.png"),
 ) -> None:
     """Time, GFLOP/s and bytes of each layer, forward and backward, every layer run alone."""
