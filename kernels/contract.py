@@ -240,12 +240,15 @@ class Adam(Protocol):
 class SGD(Protocol):
     """One step of gradient descent with momentum, in place, as Keras defines it.
 
-    velocity ← momentum · velocity - learning_rate · g;  p ← p + velocity, or with Nesterov's look-ahead
-    p ← p + momentum · velocity - learning_rate · g
+    p ← p - decay · p;  velocity ← momentum · velocity - learning_rate · g;  p ← p + velocity, or with Nesterov's
+    look-ahead p ← p + momentum · velocity - learning_rate · g
+
+    The caller gives decay = learning_rate · weight_decay, as for Adam.
     """
 
     def step(
-        self, p: Array, g: Array, velocity: Array, *, learning_rate: float, momentum: float, nesterov: bool
+        self, p: Array, g: Array, velocity: Array, *, learning_rate: float, momentum: float, nesterov: bool,
+        decay: float = 0.0,
     ) -> None:
         """Update p and velocity (1-D) in place."""
 

@@ -259,21 +259,14 @@ class SGD(Optimizer):
         self.momentum = checks.number(momentum, "momentum", minimum=0, maximum=1)
         self.nesterov = bool(nesterov)
 
-    @property
-    def capturable(self) -> bool:
-        """Whether an update is made of the backend's operations only, so that a graph can capture it."""
-        return super().capturable and not self.weight_decay
-
     def _numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
-        return (learning_rate,)
+        return learning_rate, learning_rate * (self.weight_decay or 0.0)
 
     def _step(self, flat: FlatParameters, backend: Backend, *numbers: Any) -> None:
-        (learning_rate,) = numbers
-        if self.weight_decay:
-            np.multiply(flat.values, 1.0 - learning_rate * self.weight_decay, out=flat.values)
+        learning_rate, decay = numbers
         backend.sgd.step(
             flat.values, flat.gradients, self._state["velocity"], learning_rate=learning_rate, momentum=self.momentum,
-            nesterov=self.nesterov,
+            nesterov=self.nesterov, decay=decay,
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -15,11 +15,13 @@ _SOURCE = Source(Path(__file__).with_name("sgd.cu"))
 
 
 def step(
-    p: Array, g: Array, velocity: Array, *, learning_rate: float | Array, momentum: float, nesterov: bool
+    p: Array, g: Array, velocity: Array, *, learning_rate: float | Array, momentum: float, nesterov: bool,
+    decay: float | Array = 0.0,
 ) -> None:
-    """Update p and velocity (1-D) in place; `learning_rate` may be a float64 in device memory."""
+    """Update p and velocity (1-D) in place; `learning_rate` and `decay` may each be a float64 in device memory."""
     check(p, g, velocity)
-    rate, rate_type = changing(learning_rate, np.float64)
+    (rate, rate_type), (shrink, shrink_type) = changing(learning_rate, np.float64), changing(decay, np.float64)
     over_elements(
-        _SOURCE, "step", (p, g, velocity), rate, p.dtype.type(momentum), np.int32(nesterov), LEARNING_RATE=rate_type
+        _SOURCE, "step", (p, g, velocity), rate, p.dtype.type(momentum), np.int32(nesterov), shrink,
+        LEARNING_RATE=rate_type, DECAY=shrink_type,
     )

@@ -13,8 +13,11 @@ from ..adam.definition import check
 Array = np.ndarray[Any, Any]
 
 
-def step(p: Array, g: Array, velocity: Array, *, learning_rate: float, momentum: float, nesterov: bool) -> None:
+def step(
+    p: Array, g: Array, velocity: Array, *, learning_rate: float, momentum: float, nesterov: bool, decay: float = 0.0
+) -> None:
     """Update p and velocity (1-D) in place."""
     check(p, g, velocity)
+    p -= decay * p
     velocity[...] = momentum * velocity - learning_rate * g
     p += momentum * velocity - learning_rate * g if nesterov else velocity

@@ -52,10 +52,10 @@ def test_adam_finds_its_numbers_in_memory(dtype: Any) -> None:
     np.testing.assert_array_equal(found, given)
 
 
-def test_sgd_finds_its_learning_rate_in_memory() -> None:
+def test_sgd_finds_its_numbers_in_memory() -> None:
     given, found = (numbers(3, 1003) for _ in range(2))
-    cuda("sgd").step(*given, learning_rate=0.3, momentum=0.9, nesterov=True)
-    cuda("sgd").step(*found, learning_rate=np.array(0.3), momentum=0.9, nesterov=True)
+    cuda("sgd").step(*given, learning_rate=0.3, momentum=0.9, nesterov=True, decay=0.1)
+    cuda("sgd").step(*found, learning_rate=np.array(0.3), momentum=0.9, nesterov=True, decay=np.array([0.1]))
     np.testing.assert_array_equal(found, given)
 
 

@@ -31,6 +31,13 @@ def test_by_hand(sgd, dtype, momentum, nesterov, velocity, p):
     assert {array.dtype for array in arrays} == {np.dtype(dtype)}
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_decay_by_hand(sgd, nesterov):
+    p, g, velocity = (np.array([number]) for number in (10.0, 2.0, 4.0))
+    sgd.step(p, g, velocity, learning_rate=0.5, momentum=0.5, nesterov=nesterov, decay=0.25)
+    assert (p[0], velocity[0]) == (7.0 if nesterov else 8.5, 1.0)  # from 7.5 on, as above
+
+
 @pytest.mark.parametrize("size", [0, 1, 3, 17, 1001])
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
@@ -38,8 +45,8 @@ def test_parallel_is_the_definition(size, nesterov, dtype, tolerance):
     start = np.random.default_rng(0).standard_normal((3, size)).astype(dtype)
     mine, theirs = list(start.copy()), list(start.copy())
     for _ in range(3):
-        parallel.step(*mine, learning_rate=0.1, momentum=0.9, nesterov=nesterov)
-        definition.step(*theirs, learning_rate=0.1, momentum=0.9, nesterov=nesterov)
+        parallel.step(*mine, learning_rate=0.1, momentum=0.9, nesterov=nesterov, decay=0.01)
+        definition.step(*theirs, learning_rate=0.1, momentum=0.9, nesterov=nesterov, decay=0.01)
     np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
 
 

@@ -123,6 +123,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "adam": lambda: optimizers.Adam(schedules.OneCycle(0.01, total_steps=15)),
     "adamw": lambda: optimizers.AdamW(0.01),
     "sgd": lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    "sgd with decay": lambda: optimizers.SGD(schedules.OneCycle(0.05, total_steps=15), weight_decay=0.1),
 }
 
 
