@@ -131,8 +131,8 @@ def findings(field: Field, speeds: Speeds) -> list[str]:
             )
         elif len(_sizes(contestant.name, speeds)) > 1:
             sentences.append(
-                f"{contestant.label}: a step on {first} takes {milliseconds:.2f} ms, and a larger one longer: it waits "
-                "for arithmetic or memory, not for launches."
+                f"{contestant.label}: in batches of {first} a step takes {milliseconds:.2f} ms, and in larger ones "
+                "longer: it waits for arithmetic or memory, not for launches."
             )
     return sentences
 

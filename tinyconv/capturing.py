@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Capturable:
-    """Base of layers, activations, losses and optimizers.
+    """Base of layers, activations, losses, optimizers and regularizers.
 
     A class whose objects, when they compute, do nothing but start operations of the backend and of its device says
     `only_launches = True`.  That is not inherited: a subclass may compute in another way, and has to say it again.

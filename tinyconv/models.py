@@ -308,7 +308,7 @@ class Sequential:
         with self.room_for("the loss of this batch"):
             batch = self._batch(x)
             loss, y_pred = self.plan.loss(batch, y, training=False)
-            return self._with_metrics(loss, self._penalties(), y, y_pred)
+            return self._with_metrics(loss, self.penalties(), y, y_pred)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Return the predictions (n, …) of one batch."""
@@ -321,11 +321,16 @@ class Sequential:
         """
         batch = self._batch(x)
         loss, y_pred = self.plan.loss_and_gradients(batch, y, training=training, step=self._step)
-        penalties = self._penalties()
+        penalties = self.penalties()
         values = self._with_metrics(loss, penalties, y, y_pred)
         for parameter, regularizer in penalties:
             regularizer.add_gradient(parameter.value, parameter.gradient)
         return values
+
+    def penalties(self) -> list[tuple[Parameter, Regularizer]]:
+        """The parameters with a penalty, and what it is; those of frozen layers have none."""
+        parameters = (one for layer in self.layers for one in layer.parameters if one.trainable)
+        return [(parameter, parameter.regularizer) for parameter in parameters if parameter.regularizer is not None]
 
     # -- one pass at a time -------------------------------------------------------------------------------------------
 
@@ -518,11 +523,6 @@ class Sequential:
         if self.metrics:
             y_pred = self.backend.device.numpy(y_pred)
         return [loss, *(metric(y, y_pred) for metric in self.metrics)]
-
-    def _penalties(self) -> list[tuple[Parameter, Regularizer]]:
-        """The parameters with a penalty, and what it is; those of frozen layers have none."""
-        parameters = (one for layer in self.layers for one in layer.parameters if one.trainable)
-        return [(parameter, parameter.regularizer) for parameter in parameters if parameter.regularizer is not None]
 
     @property
     def _step(self) -> int:

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 
 from tinyconv import checks, serialization
+from tinyconv.capturing import Capturable
 from tinyconv.pieces import pieces, sum_of_squares
 
 Array = np.ndarray[Any, Any]
 
 
-class L1L2:
-    """l1 · Σ |w| + l2 · Σ w²: both penalties; L1 and L2 are this with the other one 0."""
+class L1L2(Capturable):
+    """l1 · Σ |w| + l2 · Σ w²: both penalties; L1 and L2 are this with the other one 0.
+
+    One that `only_launches` is nothing but its l1 and l2.
+    """
+
+    only_launches = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1 = checks.number(l1, "l1", minimum=0)
@@ -49,6 +55,8 @@ Regularizer = L1L2  # every regularizer is one of these
 class L1(L1L2):
     """l1 · Σ |w|: drives weights to exactly 0."""
 
+    only_launches = True
+
     def __init__(self, l1: float = 0.01) -> None:
         super().__init__(l1=l1)
 
@@ -58,6 +66,8 @@ class L1(L1L2):
 
 class L2(L1L2):
     """l2 · Σ w²: keeps weights small ("weight decay", for plain gradient descent)."""
+
+    only_launches = True
 
     def __init__(self, l2: float = 0.01) -> None:
         super().__init__(l2=l2)

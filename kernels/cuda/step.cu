@@ -1,19 +1,40 @@
-// What a step of training does when its batch and its numbers are there (begin.cu): keep count; two lines of arithmetic.
+// What a step of training does when its batch and its numbers are there (begin.cu): penalties, keeping count, and two
+// lines of arithmetic.
 //
 // `clock` holds what a captured graph cannot be told when it is repeated:
 //     clock[0]  how many examples of this epoch are done     clock[1]  how many steps of it
 //     clock[2]  how many steps of training in all
 #include "device.cuh"
 
+// Add to dw the gradient of a weight's penalty l1 Σ |w| + l2 Σ w²; |w| has no slope at 0, where 0 is taken.  Each block
+// leaves its part of the penalty.
+extern "C" __global__ void __launch_bounds__(256) penalise(
+    const T* w, T* dw, long long n, double l1, double l2, double* parts)
+{
+    double penalty = 0;
+    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) {
+        const T w_i = w[i];
+        const double magnitude = fabs(static_cast<double>(w_i));
+        penalty += l1 * magnitude + l2 * magnitude * magnitude;
+        dw[i] += T(l1) * T((w_i > 0) - (w_i < 0)) + T(2 * l2) * w_i;
+    }
+    penalty = block_sum<256>(penalty);
+    if (threadIdx.x == 0)
+        parts[blockIdx.x] = penalty;
+}
+
 // Add a batch's losses to totals[0] and its right predictions to totals[1], always in the same order; move the clock.
+// All parts of the penalties are added to the loss of each example.
 //
 // `logits` is (n, classes); the first highest one, or the first NaN, is the prediction, and for one class a positive
 // one.  `classes_of` has the right class of every example, or is null where nobody wants to know.  One block.
 extern "C" __global__ void __launch_bounds__(256) finish(
-    const T* losses, const T* logits, const int* classes_of, const int* order, long long n, int classes, double* totals,
-    long long* clock)
+    const T* losses, const T* logits, const int* classes_of, const int* order, long long n, int classes,
+    const double* penalties, int parts, double* totals, long long* clock)
 {
     double loss = 0, right = 0;
+    for (int part = threadIdx.x; part < parts; part += 256)
+        loss += n * penalties[part];
     for (long long i = threadIdx.x; i < n; i += 256) {
         loss += losses[i];
         if (classes_of) {

@@ -16,6 +16,7 @@ from .launches import MOST_BLOCKS_Y
 Array = Any
 
 THREADS = 256
+ELEMENTS_PER_PART, MOST_PARTS = 4096, 128  # of a weight's penalty
 DTYPES = frozenset(CTYPES)  # of data that `begin` takes
 
 _BEGIN, _SOURCE = (Source(Path(__file__).with_name(name)) for name in ("begin.cu", "step.cu"))
@@ -45,12 +46,31 @@ def begin(now: Clock, x: Array, batch: Array, targets: Array, targets_batch: Arr
     )  # fmt: skip
 
 
-def finish(losses: Array, logits: Array, classes_of: Array | None, now: Clock) -> None:
-    """Add this step's losses (n,) and right predictions, from logits (n, classes), to the totals; move the clock."""
-    n, classes = logits.shape
+def parts_of_penalty(w: Array) -> int:
+    """How many parts `penalise` leaves of the penalty of `w`."""
+    return min(blocks(w.size, ELEMENTS_PER_PART), MOST_PARTS)
+
+
+def penalise(w: Array, dw: Array, l1: float, l2: float, parts: Array) -> None:
+    """Add the gradient of l1 Σ |w| + l2 Σ w² to dw in place, and leave the penalty in float64 `parts`, to be added."""
     _SOURCE.launch(
-        "finish", 1, THREADS, losses, logits, classes_of, now.order, np.int64(n), np.int32(classes), now.totals,
-        now.clock, defines={"T": ctype(logits.dtype)},
+        "penalise", parts.size, THREADS, w, dw, np.int64(w.size), np.float64(l1), np.float64(l2), parts,
+        defines={"T": ctype(w.dtype)},
+    )
+
+
+def finish(
+    losses: Array, logits: Array, classes_of: Array | None, now: Clock, penalties: Array | None = None
+) -> None:
+    """Add this step's losses (n,) and right predictions, from logits (n, classes), to the totals; move the clock.
+
+    `penalties` are the parts of all penalties, if there are any.
+    """
+    n, classes = logits.shape
+    parts = 0 if penalties is None else penalties.size
+    _SOURCE.launch(
+        "finish", 1, THREADS, losses, logits, classes_of, now.order, np.int64(n), np.int32(classes), penalties,
+        np.int32(parts), now.totals, now.clock, defines={"T": ctype(logits.dtype)},
     )
 
 

@@ -42,7 +42,7 @@ def test_when_the_gpu_is_ahead_and_up_to_when_it_waits_for_launches():
 def test_a_step_that_never_waits_for_launches():
     busy = MEASURED | speeds(tinyconv_gpu=(0.2, 0.4, 1, 8), pytorch_gpu=(0.8, 1.2, 3, 9))
     own_bound = cpu_vs_gpu.findings(FIELD, busy)[1]
-    assert own_bound.startswith("tinyconv on the GPU: a step on 1 takes 0.20 ms, and a larger one longer")
+    assert own_bound.startswith("tinyconv on the GPU: in batches of 1 a step takes 0.20 ms, and in larger ones longer")
 
 
 def test_a_machine_without_a_gpu_has_the_processors_half():

@@ -126,7 +126,10 @@ def training_step() -> Results:
         np.zeros(1, np.uint32), np.zeros(2),
     )
     step.begin(now, images, batch, labels, targets)
-    step.finish(losses, logits, labels.astype(np.int32), now)
+    w, parts = numbers(9001), np.zeros(step.parts_of_penalty(numbers(9001)))
+    step.penalise(w, dw := numbers(3, 3001).reshape(-1)[:9001], 0.1, 0.2, parts)
+    yield from (dw, parts)
+    step.finish(losses, logits, labels.astype(np.int32), now, parts)
     yield from (*now, batch, targets)
     yield step.affine(batch, 2, 1, out=batch)
     step.follow(losses, logits[:, 0], 0.9)

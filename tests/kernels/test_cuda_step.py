@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tinyconv.kernels.cuda import graphs, source, step
+from tinyconv.regularizers import L1L2
 
 Array = np.ndarray[Any, Any]
 
@@ -92,6 +93,23 @@ def test_arithmetic_of_layers() -> None:
     average = np.full(3, 10.0)
     step.follow(average, np.array([0.0, 10, 20]), 0.75)
     np.testing.assert_array_equal(average, [7.5, 10, 12.5])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 5000, 600_000])
+def test_penalties_and_their_gradients(size: int, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    w, dw = rng.standard_normal((2, size)).astype(dtype)
+    w[0] = 0
+    expected, regularizer = dw.copy(), L1L2(0.1, 0.2)
+    regularizer.add_gradient(w, expected)
+    parts = np.full(step.parts_of_penalty(w), np.nan)
+    step.penalise(w, dw, 0.1, 0.2, parts)
+    np.testing.assert_allclose(dw, expected, atol=1e-6 if dtype == np.float32 else 1e-14)  # terms of about 1
+    np.testing.assert_allclose(parts.sum(), regularizer.penalty(w), rtol=1e-12)
+    now, losses, logits = clock([0, 1, 2]), np.arange(3.0).astype(dtype), np.zeros((3, 2), dtype)
+    step.finish(losses, logits, None, now, parts)
+    np.testing.assert_allclose(now.totals, [3 + 3 * parts.sum(), 0])
 
 
 def test_a_graph_repeats_launches_and_reads_memory_anew() -> None:

@@ -222,10 +222,37 @@ def test_two_classes() -> None:
     assert_allclose(a["accuracy"], b["accuracy"])
 
 
+class OwnPenalty(regularizers.L2):
+    """A penalty that is not what its l1 and l2 say."""
+
+    def penalty(self, w: Any) -> float:
+        return 2 * super().penalty(w)
+
+    def add_gradient(self, w: Any, dw: Any) -> None:
+        super().add_gradient(w, dw)
+        super().add_gradient(w, dw)
+
+
+@pytest.mark.parametrize("regularizer", ["l1", "l2", regularizers.L1L2(0.01, 0.03)])
+def test_penalties_are_part_of_the_graph(regularizer: Any) -> None:
+    x, y = data()
+    rows = [
+        Rescaling(1 / 255), Conv2D(40, 3, activation="relu", kernel_regularizer=regularizer), Flatten(),
+        Dense(CLASSES, activation="softmax", kernel_regularizer=regularizer),
+    ]  # fmt: skip
+    here, there = build(copy.deepcopy(rows)), build(copy.deepcopy(rows), "numpy")
+    assert isinstance(steps_for(here, x, y, 16, None, [], live=False), GraphedSteps)
+    a, b = fit(here, x, y), fit(there, x, y)
+    assert_allclose(a["loss"], b["loss"], rtol=1e-4)
+    for mine, theirs in zip(here.get_weights(), there.get_weights(), strict=True):
+        assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
 def test_what_no_graph_can_do_is_done_step_by_step() -> None:
     x, y = data(40)
     clipping = build(course_net(), optimizer=optimizers.Adam(clipnorm=1.0))
-    penalised = build([Flatten(), Dense(CLASSES, activation="softmax", kernel_regularizer="l2")])
+    penalised = build([Flatten(), Dense(CLASSES, activation="softmax")])
+    penalised.layers[1].kernel.regularizer = OwnPenalty(0.01)
     squares = build([Flatten(), Dense(CLASSES)], loss="mse")
     study = build(course_net(), fuse=False)
     for model in (clipping, penalised, squares, study):
@@ -235,6 +262,8 @@ def test_what_no_graph_can_do_is_done_step_by_step() -> None:
         other = Sequential.from_config(model.get_config() | {"backend": "numpy"})
         other.compile(copy.deepcopy(model.optimizer), model.loss, metrics=["accuracy"])
         other.set_weights(model.get_weights())
+        for mine, its in zip(model.weights, other.weights, strict=True):
+            its.regularizer = mine.regularizer
         assert_allclose(fit(model, x, labels)["loss"], fit(other, x, labels)["loss"], rtol=1e-3)
 
 
@@ -324,6 +353,10 @@ def penalty(model: Sequential) -> None:
     model.layers[-1].kernel.regularizer = regularizers.L2(0.1)
 
 
+def own_penalty(model: Sequential) -> None:
+    model.layers[-1].kernel.regularizer = OwnPenalty(0.1)
+
+
 def smooth(model: Sequential) -> None:
     model.loss.label_smoothing = 0.3
 
@@ -340,6 +373,7 @@ def replace(model: Sequential) -> None:
 
 CHANGES: dict[str, Callable[[Sequential], None]] = {
     "momentum": momentum, "decay": decay, "clipping": clip, "study mode": study, "regularizer": penalty,
+    "own regularizer": own_penalty,
     "smoothing": smooth, "release": lambda model: model.plan.release(), "freeze": lambda model: freeze(model, 1),
     "freeze normalisation": lambda model: freeze(model, 2), "compile": lambda model: model.compile("adam", model.loss),
     "other loss": lambda model: model.compile("sgd", "mse"), "no metrics": forget_metrics, "own forward": replace,

@@ -123,9 +123,9 @@ class GraphedSteps:
     @staticmethod
     def possible(model: "Sequential") -> bool:
         """Whether a step of `model` is made of launches only, and its metrics can be counted on the device."""
-        penalties = any(one.regularizer for one in model.weights if one.trainable)
+        penalised = all(regularizer.only_launches for _, regularizer in model.penalties())
         counted = all(_counts_right(metric, model) for metric in model.metrics)
-        return model.plan.only_launches and model.optimizer.capturable and not penalties and counted
+        return model.plan.only_launches and model.optimizer.capturable and penalised and counted
 
     def __init__(self, model: "Sequential", x: Array, y: Array, batch_size: int, *, live: bool) -> None:
         from tinyconv.kernels.cuda import step
@@ -141,6 +141,12 @@ class GraphedSteps:
         self._x = device.asarray(x if x.dtype.name in step.DTYPES else x.astype(model.dtype))
         self._targets = device.asarray(model.loss.targets(y, shape, model.dtype))
         self._classes = device.asarray(_classes(y, shape)) if model.metrics else None
+        self._penalties, parts = model.penalties(), 0
+        self._parts: list[slice] = []  # of all penalties' parts, those of each
+        for parameter, _ in self._penalties:
+            self._parts.append(slice(parts, parts + step.parts_of_penalty(parameter.value)))
+            parts = self._parts[-1].stop
+        self._penalty = device.zeros(parts, np.float64) if parts else None
         numbers = len(model.optimizer.numbers(0))
         self._now = step.Clock(
             device.zeros(3, np.int64), device.empty((size,), np.int32), device.empty((count, numbers), np.float64),
@@ -212,8 +218,13 @@ class GraphedSteps:
         targets = plan.workspace.array("targets", (n, *self._targets.shape[1:]), self._targets.dtype)
         self._kernels.begin(now, self._x, x, self._targets, targets)
         losses, logits = plan.launch(x, targets, now.step)
+        for (parameter, regularizer), place in zip(self._penalties, self._parts, strict=True):
+            assert self._penalty is not None
+            self._kernels.penalise(
+                parameter.value, parameter.gradient, regularizer.l1, regularizer.l2, self._penalty[place]
+            )
         self._optimizer.update(*(now.numbers[i : i + 1] for i in range(now.numbers.size)))
-        self._kernels.finish(losses, logits, self._classes, now)
+        self._kernels.finish(losses, logits, self._classes, now, self._penalty)
 
     def tells(self) -> bool:
         if not self._live or time.perf_counter() - self._told < SECONDS_BETWEEN_READINGS:
@@ -236,7 +247,10 @@ def _kept_by_graphs(model: "Sequential") -> tuple[Any, ...]:
     """What a captured step has taken from the model; what changes from step to step comes from the clock instead."""
     optimizer, loss = model.optimizer, model.loss
     settings = {name: value for name, value in optimizer.get_config().items() if name not in optimizer.in_numbers}
-    return model.plan, model.plan.changes, optimizer, settings, loss, loss.get_config(), list(model.metrics)
+    penalties = [(parameter, regularizer.l1, regularizer.l2) for parameter, regularizer in model.penalties()]
+    return (
+        model.plan, model.plan.changes, optimizer, settings, loss, loss.get_config(), list(model.metrics), penalties
+    )  # fmt: skip
 
 
 def _watches_steps(callback: Callback) -> bool:
