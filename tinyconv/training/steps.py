@@ -22,7 +22,9 @@ from .history import RunningMeans
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from tinyconv.layers.base import Parameter
     from tinyconv.models import Sequential
+    from tinyconv.regularizers import Regularizer
 
 Array = np.ndarray[Any, Any]
 Augmentation = Callable[[Array, PhiloxKey], Array]
@@ -141,12 +143,12 @@ class GraphedSteps:
         self._x = device.asarray(x if x.dtype.name in step.DTYPES else x.astype(model.dtype))
         self._targets = device.asarray(model.loss.targets(y, shape, model.dtype))
         self._classes = device.asarray(_classes(y, shape)) if model.metrics else None
-        self._penalties, parts = model.penalties(), 0
-        self._parts: list[slice] = []  # of all penalties' parts, those of each
-        for parameter, _ in self._penalties:
-            self._parts.append(slice(parts, parts + step.parts_of_penalty(parameter.value)))
-            parts = self._parts[-1].stop
-        self._penalty = device.zeros(parts, np.float64) if parts else None
+        self._penalties: list[tuple[Parameter, Regularizer, slice]] = []  # with the place of its parts among all
+        parts = 0
+        for parameter, regularizer in model.penalties():
+            first, parts = parts, parts + step.parts_of_penalty(parameter.value)
+            self._penalties.append((parameter, regularizer, slice(first, parts)))
+        self._parts = device.zeros(parts, np.float64) if parts else None
         numbers = len(model.optimizer.numbers(0))
         self._now = step.Clock(
             device.zeros(3, np.int64), device.empty((size,), np.int32), device.empty((count, numbers), np.float64),
@@ -218,13 +220,11 @@ class GraphedSteps:
         targets = plan.workspace.array("targets", (n, *self._targets.shape[1:]), self._targets.dtype)
         self._kernels.begin(now, self._x, x, self._targets, targets)
         losses, logits = plan.launch(x, targets, now.step)
-        for (parameter, regularizer), place in zip(self._penalties, self._parts, strict=True):
-            assert self._penalty is not None
-            self._kernels.penalise(
-                parameter.value, parameter.gradient, regularizer.l1, regularizer.l2, self._penalty[place]
-            )
+        for parameter, one, place in self._penalties:
+            assert self._parts is not None
+            self._kernels.penalise(parameter.value, parameter.gradient, one.l1, one.l2, self._parts[place])
         self._optimizer.update(*(now.numbers[i : i + 1] for i in range(now.numbers.size)))
-        self._kernels.finish(losses, logits, self._classes, now, self._penalty)
+        self._kernels.finish(losses, logits, self._classes, now, self._parts)
 
     def tells(self) -> bool:
         if not self._live or time.perf_counter() - self._told < SECONDS_BETWEEN_READINGS:
