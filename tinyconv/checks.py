@@ -61,7 +61,7 @@ def host_array(values: Any, name: str) -> Array:
             return np.asarray(values)
         except TypeError as problem:  # what CuPy and PyTorch say of a list of them
             raise DataError(f"{name} cannot be made a NumPy array: {str(problem).rstrip('.')}.") from problem
-    raise DataError(f"{name} lies on a GPU; give it as a NumPy array, for instance cupy.asnumpy({name}).")
+    raise DataError(f"{name} lies on a GPU; give it as a NumPy array, which cupy.asnumpy makes of it.")
 
 
 def numeric_array(values: Any, name: str, advice: str) -> Array:

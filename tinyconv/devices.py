@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyconv.checks import host_array
 from tinyconv.errors import OutOfMemoryError
 from tinyconv.kernels.workspace import Workspace
 from tinyconv.utils import readable
@@ -45,8 +46,8 @@ class Device:
         return Workspace()
 
     def asarray(self, x: Any) -> Array:
-        """`x` on this device: itself if it is there, else a copy."""
-        return np.asarray(x)
+        """`x` on this device: itself if it is there, else a copy; raises DataError for what lies on a GPU."""
+        return host_array(x, "x")
 
     def convert(self, x: np.ndarray[Any, Any], out: Array) -> Array:
         """`x` in the dtype of `out`, which is on this device and is returned."""

@@ -421,6 +421,7 @@ def test_data_of_a_gpu_are_asked_for_as_numpy_arrays() -> None:
         lambda: model.backward(asarray(dy)), lambda: plots.sample_grid(asarray(x), y),
         lambda: plots.confusion_matrix(asarray(y), y), lambda: ForwardPass(model, asarray(x[0])),
         lambda: model.fit(x, y, verbose=0, augment=lambda batch, key: asarray(batch)),
+        lambda: Dense(3)(asarray(dy)),
     ):  # fmt: skip
         with pytest.raises(DataError, match=r"^(x|y|dy|the image|what augment made) lies on a GPU; give it as a NumPy"):
             call()
