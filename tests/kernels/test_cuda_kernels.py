@@ -156,6 +156,9 @@ def everything() -> Iterator[tuple[str, Callable[[], Results]]]:
         yield f"{operation}, {options}", partial(CALLS[operation], implementation(operation, "cuda"), **options)
 
 
+EVERYTHING = dict(everything())
+
+
 def results(operation: str, rung: ModuleType, **options: Any) -> list[bytes]:
     """The bits of all that a rung of an operation computes for certain inputs."""
     return [result.tobytes() for result in CALLS[operation](rung, **options)]
@@ -204,7 +207,7 @@ def test_every_kernel_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
         launch(path, kernel, *arguments)
 
     monkeypatch.setattr(host, "launch", spy)
-    for _, call in everything():
+    for call in EVERYTHING.values():
         assert len(list(call())) > 0
     there = {(path.name, name) for path in KERNELS.rglob("*.cu") for name in source.kernels(source.read(path))}
     assert called == there
@@ -220,7 +223,7 @@ def watched_for_races(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("watched_for_races")
 def test_no_races() -> None:
-    for name, call in everything():
+    for name, call in EVERYTHING.items():
         try:
             deque(call(), maxlen=0)
         except CudaError as problem:
@@ -256,7 +259,7 @@ def test_a_forgotten_barrier_is_a_race(barrier: tuple[str, int], monkeypatch: py
 
     monkeypatch.setattr(source, "read", without)
     with pytest.raises(CudaError, match=r"no __syncthreads\(\) puts the two in order"):
-        deque((result for _, call in everything() for result in call()), maxlen=0)
+        deque((result for call in EVERYTHING.values() for result in call()), maxlen=0)
     assert places
 
 
@@ -330,10 +333,8 @@ def test_tensor_cores_of_a_gpu(operation: str, options: dict[str, str]) -> None:
 ARCHITECTURES = (75, 80, 90)
 
 
-def variants_of(
-    operation: str, name: str, monkeypatch: pytest.MonkeyPatch, **options: str
-) -> set[tuple[Path, source.Defines]]:
-    """Every variant of a .cu file that the calls above launch."""
+def variants_of(call: Callable[[], Results], monkeypatch: pytest.MonkeyPatch) -> set[tuple[Path, source.Defines]]:
+    """Every variant of a .cu file that `call` launches."""
     variants, launch = set(), host.launch
 
     def note_and_launch(path: Path, kernel: str, macros: source.Defines, *rest: Any) -> None:
@@ -341,17 +342,15 @@ def variants_of(
         launch(path, kernel, macros, *rest)
 
     monkeypatch.setattr(host, "launch", note_and_launch)
-    results(operation, implementation(operation, name), **options)
+    deque(call(), maxlen=0)
     return variants
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
-@every_rung
-def test_compiles_for_gpus_without_spilling(
-    operation: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """None puts what belongs in registers into memory."""
-    variants = variants_of(operation, name, monkeypatch)
+@pytest.mark.parametrize("name", [name for name in EVERYTHING if "precision" not in name])
+def test_compiles_for_gpus_without_spilling(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None puts what belongs in registers into memory; for tensor cores, see test_cuda_gemm."""
+    variants = variants_of(EVERYTHING[name], monkeypatch)
     files = [f"{path.stem}_{number}.cu" for number, (path, _) in enumerate(variants)]
     for file, (path, macros) in zip(files, variants, strict=True):
         (tmp_path / file).write_text(source.variant(path, macros), encoding="utf-8")
@@ -364,11 +363,8 @@ def test_compiles_for_gpus_without_spilling(
     assert set(spilled) == {"0"}, ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("operation", "name", "options"),
-    [(*rung, {}) for rung in CUDA] + [(operation, "cuda", options) for operation, options in TENSOR_CORES],
-)
-def test_nvrtc_compiles(operation: str, name: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_nvrtc_compiles(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same variants, as `gpu` has them compiled: with CuPy and NVRTC, but without a GPU."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # CuPy warns that there is no CUDA
@@ -378,5 +374,5 @@ def test_nvrtc_compiles(operation: str, name: str, options: dict[str, str], monk
         pytest.skip(no_nvrtc)
     compiler = cupy.cuda.compiler  # which would ask the driver
     monkeypatch.setattr(compiler, "_get_arch_for_options_for_nvrtc", lambda arch: (f"-arch=sm_{arch}", "cubin"))
-    for path, macros in variants_of(operation, name, monkeypatch, **options):
+    for path, macros in variants_of(EVERYTHING[name], monkeypatch):
         assert launching.compile_for(path, macros, "90").startswith(b"\x7fELF")

@@ -1,14 +1,11 @@
 """What a step of training does on a GPU besides the operations: gathering, counting, the clock."""
 
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinyconv.kernels.cuda import graphs, source, step
+from tinyconv.kernels.cuda import graphs, step
 from tinyconv.regularizers import L1L2
 
 Array = np.ndarray[Any, Any]
@@ -138,18 +135,3 @@ def test_a_capture_that_fails_leaves_nothing_behind() -> None:
         graphs.capture(fail, like=x)
     step.affine(x, 2.0, 0.0, out=x)
     np.testing.assert_array_equal(x, [2] * 3)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler (nvcc)")
-@pytest.mark.parametrize(
-    ("file", "macros"),
-    [("step.cu", {}), ("begin.cu", {"SOURCE": "unsigned char", "TARGET": "long long", "VECTOR": 4})],
-)
-def test_compiles_for_a_gpu(file: str, macros: dict[str, object], tmp_path: Path) -> None:
-    path = tmp_path / "kernels.cu"
-    path.write_text(source.variant(source.FOLDER / file, source.defines({"T": "float", **macros})))
-    command = ["nvcc", "-std=c++17", "-arch=sm_75", "-cubin", "-Xptxas=-v", path, "-o", tmp_path / "kernels.cubin"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert " 0 bytes spill stores" in done.stderr
