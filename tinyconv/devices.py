@@ -9,6 +9,8 @@ besides.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from tinyconv.checks import host_array
 from tinyconv.errors import OutOfMemoryError
 from tinyconv.kernels.workspace import Workspace
+from tinyconv.pieces import sum_of_squares
 from tinyconv.utils import readable
 
 Array = Any  # a NumPy array, or a CuPy array on a GPU
@@ -88,6 +91,16 @@ class Device:
         average *= momentum
         average += (1 - momentum) * value
 
+    def clip(self, x: Array, limit: float) -> None:
+        """x ← min(max(x, -limit), limit), in place; NaN stays NaN."""
+        np.clip(x, -limit, limit, out=x)
+
+    def shorten(self, x: Array, norm: float) -> None:
+        """Scale x (size,) in place to an L2 norm of at most `norm`; NaN stays NaN."""
+        length = sqrt(sum_of_squares(x))
+        if not length <= norm:
+            x *= norm / length
+
 
 class Compiled(Device):
     """The processor, with this arithmetic compiled too: all that a layer computes is then done by kernels."""
@@ -123,6 +136,27 @@ class CudaOnHost(Device):
         from tinyconv.kernels.cuda import step
 
         step.follow(average, value, momentum)
+
+    def clip(self, x: Array, limit: float) -> None:
+        """x ← min(max(x, -limit), limit), in place; NaN stays NaN."""
+        from tinyconv.kernels.cuda import step
+
+        if x.size:
+            step.clip(x, limit)
+
+    def shorten(self, x: Array, norm: float) -> None:
+        """Scale x (size,) in place to an L2 norm of at most `norm`; NaN stays NaN."""
+        from tinyconv.kernels.cuda import step
+
+        if x.size:
+            step.shorten(x, norm, self._parts)
+
+    @cached_property
+    def _parts(self) -> Array:
+        """Scratch memory for sums; graphs keep its address, so it stays."""
+        from tinyconv.kernels.cuda import step
+
+        return self.zeros(step.MOST_PARTS, np.float64)
 
 
 class Gpu(CudaOnHost):

@@ -23,9 +23,9 @@ import numpy as np
 from tinyconv import checks, schedules, serialization
 from tinyconv.backends import Backend
 from tinyconv.capturing import Capturable
+from tinyconv.devices import Device
 from tinyconv.errors import ArgumentError, ModelFileError, StateError
 from tinyconv.parameters import FlatParameters
-from tinyconv.pieces import sum_of_squares
 from tinyconv.schedules import Schedule
 
 Array = np.ndarray[Any, Any]
@@ -113,15 +113,14 @@ class Optimizer(Capturable):
         Each of them may be an array of one float64 in device memory.
         """
         flat, backend = self._require_built()
-        self._clip(flat)
+        self._clip(flat, backend.device)
         self._step(flat, backend, *numbers)
 
     @property
     def capturable(self) -> bool:
         """Whether an update is made of the backend's operations only, so that a graph can capture it."""
-        clips = not (self.clipvalue is None and self.clipnorm is None and self.global_clipnorm is None)
-        replaced = not {"apply_gradients", "numbers", "update", "_clip", "_numbers", "_step"}.isdisjoint(vars(self))
-        return self.only_launches and not clips and not replaced
+        computing = {"apply_gradients", "numbers", "update", "_clip", "_numbers", "_step"}
+        return self.only_launches and computing.isdisjoint(vars(self))
 
     def _numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
         raise NotImplementedError
@@ -129,14 +128,14 @@ class Optimizer(Capturable):
     def _step(self, flat: FlatParameters, backend: Backend, *numbers: Any) -> None:
         raise NotImplementedError
 
-    def _clip(self, flat: FlatParameters) -> None:
+    def _clip(self, flat: FlatParameters, device: Device) -> None:
         if self.clipvalue is not None:
-            np.clip(flat.gradients, -self.clipvalue, self.clipvalue, out=flat.gradients)
+            device.clip(flat.gradients, self.clipvalue)
         if self.clipnorm is not None:
             for place in flat.slices.values():
-                _shorten(flat.gradients[place], self.clipnorm)
+                device.shorten(flat.gradients[place], self.clipnorm)
         if self.global_clipnorm is not None:
-            _shorten(flat.gradients, self.global_clipnorm)
+            device.shorten(flat.gradients, self.global_clipnorm)
 
     # -- state --------------------------------------------------------------------------------------------------------
 
@@ -290,10 +289,3 @@ def get(identifier: Any) -> Optimizer:
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
     """Return {"class_name": …, "config": …}, as JSON types; the state is in `state_tensors`."""
     return serialization.serialize(optimizer)
-
-
-def _shorten(gradient: Array, norm: float) -> None:
-    """Scale `gradient` in place to an L2 norm of at most `norm`; NaN stays NaN."""
-    length = sqrt(sum_of_squares(gradient))
-    if not length <= norm:
-        gradient *= norm / length

@@ -1,5 +1,5 @@
-// What a step of training does when its batch and its numbers are there (begin.cu): penalties, keeping count, and two
-// lines of arithmetic.
+// What a step of training does when its batch and its numbers are there (begin.cu): penalties and clipping, keeping
+// count, and two lines of arithmetic.
 //
 // `clock` holds what a captured graph cannot be told when it is repeated:
 //     clock[0]  how many examples of this epoch are done     clock[1]  how many steps of it
@@ -21,6 +21,36 @@ extern "C" __global__ void __launch_bounds__(256) penalise(
     penalty = block_sum<256>(penalty);
     if (threadIdx.x == 0)
         parts[blockIdx.x] = penalty;
+}
+
+// Each block leaves its part of Σ x².
+extern "C" __global__ void __launch_bounds__(256) squares(const T* x, long long n, double* parts)
+{
+    double sum = 0;
+    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL)
+        sum += static_cast<double>(x[i]) * x[i];
+    sum = block_sum<256>(sum);
+    if (threadIdx.x == 0)
+        parts[blockIdx.x] = sum;
+}
+
+// Scale x to a length of at most `norm`, where the parts of Σ x² are known; what is NaN stays so.
+extern "C" __global__ void shorten(T* x, long long n, const double* parts, int count, double norm)
+{
+    double sum = 0;
+    for (int part = 0; part < count; part++)
+        sum += parts[part];
+    const double length = sqrt(sum);
+    const long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < n && !(length <= norm))
+        x[i] *= T(norm / length);
+}
+
+extern "C" __global__ void clip(T* x, long long n, T limit)
+{
+    const long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < n)
+        x[i] = x[i] < -limit ? -limit : x[i] > limit ? limit : x[i];
 }
 
 // Add a batch's losses to totals[0] and its right predictions to totals[1], always in the same order; move the clock.

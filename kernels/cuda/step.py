@@ -16,7 +16,7 @@ from .launches import MOST_BLOCKS_Y
 Array = Any
 
 THREADS = 256
-ELEMENTS_PER_PART, MOST_PARTS = 4096, 128  # of a weight's penalty
+ELEMENTS_PER_PART, MOST_PARTS = 4096, 128  # of a sum over a weight
 DTYPES = frozenset(CTYPES)  # of data that `begin` takes
 
 _BEGIN, _SOURCE = (Source(Path(__file__).with_name(name)) for name in ("begin.cu", "step.cu"))
@@ -46,8 +46,8 @@ def begin(now: Clock, x: Array, batch: Array, targets: Array, targets_batch: Arr
     )  # fmt: skip
 
 
-def parts_of_penalty(w: Array) -> int:
-    """How many parts `penalise` leaves of the penalty of `w`."""
+def parts_of(w: Array) -> int:
+    """How many parts a sum over `w` is left in: a penalty, or squares."""
     return min(blocks(w.size, ELEMENTS_PER_PART), MOST_PARTS)
 
 
@@ -56,6 +56,27 @@ def penalise(w: Array, dw: Array, l1: float, l2: float, parts: Array) -> None:
     _SOURCE.launch(
         "penalise", parts.size, THREADS, w, dw, np.int64(w.size), np.float64(l1), np.float64(l2), parts,
         defines={"T": ctype(w.dtype)},
+    )
+
+
+def shorten(x: Array, norm: float, parts: Array) -> None:
+    """Scale x in place to an L2 norm of at most `norm`; NaN stays NaN.
+
+    `parts` is scratch memory of at least `parts_of(x)` float64.
+    """
+    count, defines = parts_of(x), {"T": ctype(x.dtype)}
+    _SOURCE.launch("squares", count, THREADS, x, np.int64(x.size), parts, defines=defines)
+    _SOURCE.launch(
+        "shorten", blocks(x.size, THREADS), THREADS, x, np.int64(x.size), parts, np.int32(count), np.float64(norm),
+        defines=defines,
+    )
+
+
+def clip(x: Array, limit: float) -> None:
+    """x ← min(max(x, -limit), limit) in place; NaN stays NaN."""
+    _SOURCE.launch(
+        "clip", blocks(x.size, THREADS), THREADS, x, np.int64(x.size), x.dtype.type(limit),
+        defines={"T": ctype(x.dtype)},
     )
 
 

@@ -100,13 +100,31 @@ def test_penalties_and_their_gradients(size: int, dtype: type) -> None:
     w[0] = 0
     expected, regularizer = dw.copy(), L1L2(0.1, 0.2)
     regularizer.add_gradient(w, expected)
-    parts = np.full(step.parts_of_penalty(w), np.nan)
+    parts = np.full(step.parts_of(w), np.nan)
     step.penalise(w, dw, 0.1, 0.2, parts)
     np.testing.assert_allclose(dw, expected, atol=1e-6 if dtype == np.float32 else 1e-14)  # terms of about 1
     np.testing.assert_allclose(parts.sum(), regularizer.penalty(w), rtol=1e-12)
     now, losses, logits = clock([0, 1, 2]), np.arange(3.0).astype(dtype), np.zeros((3, 2), dtype)
     step.finish(losses, logits, None, now, parts)
     np.testing.assert_allclose(now.totals, [3 + 3 * parts.sum(), 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 5000, 600_000])
+def test_clipping(size: int, dtype: type) -> None:
+    x = np.random.default_rng(0).standard_normal(size).astype(dtype)
+    clipped, parts = x.copy(), np.full(step.parts_of(x), np.nan)
+    step.clip(clipped, 0.5)
+    np.testing.assert_array_equal(clipped, np.clip(x, -0.5, 0.5))
+    length = float(np.linalg.norm(x.astype(np.float64)))
+    for norm in (0.5 * length, 2 * length):
+        shortened = x.copy()
+        step.shorten(shortened, norm, parts)
+        np.testing.assert_allclose(shortened, x * min(norm / length, 1), rtol=1e-6 if dtype == np.float32 else 1e-14)
+    x[-1] = np.nan
+    for call in (step.clip, lambda x, norm: step.shorten(x, norm, parts)):
+        call(x, 1.0)
+        assert np.isnan(x[-1])
 
 
 def test_a_graph_repeats_launches_and_reads_memory_anew() -> None:

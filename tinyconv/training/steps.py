@@ -146,7 +146,7 @@ class GraphedSteps:
         self._penalties: list[tuple[Parameter, Regularizer, slice]] = []  # with the place of its parts among all
         parts = 0
         for parameter, regularizer in model.penalties():
-            first, parts = parts, parts + step.parts_of_penalty(parameter.value)
+            first, parts = parts, parts + step.parts_of(parameter.value)
             self._penalties.append((parameter, regularizer, slice(first, parts)))
         self._parts = device.zeros(parts, np.float64) if parts else None
         numbers = len(model.optimizer.numbers(0))
