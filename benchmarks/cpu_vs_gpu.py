@@ -122,14 +122,15 @@ def findings(field: Field, speeds: Speeds) -> list[str]:
     if ahead is not None:
         sentences.append(f"From batches of {ahead} on, a GPU is ahead of every contestant on the processor.")
     for contestant in on_gpu:
-        bound, first = launch_bound(contestant.name, speeds), min(_sizes(contestant.name, speeds))
+        sizes = _sizes(contestant.name, speeds)
+        bound, first = launch_bound(contestant.name, speeds), min(sizes)
         milliseconds = 1e3 * first / speeds[contestant.name, first].median
         if bound > first:
             sentences.append(
                 f"{contestant.label}: up to batches of {bound} a step takes about as long as the smallest one, "
                 f"{milliseconds:.2f} ms: it waits for launches, not for arithmetic."
             )
-        elif len(_sizes(contestant.name, speeds)) > 1:
+        elif len(sizes) > 1:
             sentences.append(
                 f"{contestant.label}: in batches of {first} a step takes {milliseconds:.2f} ms, and in larger ones "
                 "longer: it waits for arithmetic or memory, not for launches."

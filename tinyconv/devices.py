@@ -141,15 +141,13 @@ class CudaOnHost(Device):
         """x ← min(max(x, -limit), limit), in place; NaN stays NaN."""
         from tinyconv.kernels.cuda import step
 
-        if x.size:
-            step.clip(x, limit)
+        step.clip(x, limit)
 
     def shorten(self, x: Array, norm: float) -> None:
         """Scale x (size,) in place to an L2 norm of at most `norm`; NaN stays NaN."""
         from tinyconv.kernels.cuda import step
 
-        if x.size:
-            step.shorten(x, norm, self._parts)
+        step.shorten(x, norm, self._parts)
 
     @cached_property
     def _parts(self) -> Array:

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from tinyconv.gpu import cupy_wheels
+from tinyconv.gpu import asked, cuda_version, cupy_wheels
 from tinyconv.version import __version__
 
 BASE = (
@@ -147,19 +147,16 @@ def _seen_by_cupy() -> list[str]:
     except Exception:  # there is no CuPy, no driver, or no GPU: CuPy raises a class of its own for each
         return []
     return [
-        f"{one['name'].decode()}, driver for CUDA {version // 1000}.{version % 1000 // 10}, "
-        f"{one['totalGlobalMem'] // 2**20} MiB" for one in all_properties
-    ]  # fmt: skip
+        f"{one['name'].decode()}, driver for CUDA {cuda_version(version)}, {one['totalGlobalMem'] // 2**20} MiB"
+        for one in all_properties
+    ]
 
 
 def driver_cuda() -> int | None:
     """The newest major version of CUDA that the driver supports, or None when nobody can tell."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        try:
-            return int(import_module("cupy").cuda.runtime.driverGetVersion()) // 1000 or None
-        except Exception:  # as in `_seen_by_cupy`
-            return None
+        return asked(lambda: import_module("cupy").cuda.runtime.driverGetVersion()) // 1000 or None
     version = re.search(r"CUDA Version:\s*(\d+)", _output_of([tool]))
     return int(version[1]) if version else None
 

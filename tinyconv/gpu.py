@@ -44,13 +44,13 @@ def find_problem() -> str | None:
 
 
 def _driver(cupy: ModuleType) -> str | None:
-    driver, wanted = _asked(cupy.cuda.runtime.driverGetVersion), _asked(cupy.cuda.runtime.runtimeGetVersion)
+    driver, wanted = asked(cupy.cuda.runtime.driverGetVersion), asked(cupy.cuda.runtime.runtimeGetVersion)
     if not driver:
         return f"There is no NVIDIA driver on this machine, which the cupy backend needs: install one, {INSTEAD}"
     if wanted and driver // 1000 < wanted // 1000:
         return (
-            f"The NVIDIA driver knows CUDA {_version(driver)}, but CuPy was made for CUDA {_version(wanted)}: update "
-            f'the driver, or pip uninstall CuPy and pip install "tinyconv[cuda{driver // 1000}]".'
+            f"The NVIDIA driver knows CUDA {cuda_version(driver)}, but CuPy was made for CUDA {cuda_version(wanted)}: "
+            f'update the driver, or pip uninstall CuPy and pip install "tinyconv[cuda{driver // 1000}]".'
         )
     return None
 
@@ -84,17 +84,18 @@ def _compiler() -> str | None:
     return None
 
 
-def _asked(question: Callable[[], Any]) -> int:
+def asked(question: Callable[[], Any]) -> int:
+    """The number that CuPy answers; 0 when there is no CuPy, or it fails."""
     try:
         return int(question())
     except Exception:  # of the driver that is not there
         return 0
 
 
-def _version(number: int) -> str:
+def cuda_version(number: int) -> str:
     """CUDA's way to number versions, 12040, as people write it.
 
-    >>> _version(12040)
+    >>> cuda_version(12040)
     '12.4'
     """
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -62,29 +62,23 @@ static Page* pages[MOST_PAGES];  // by number; where the place is taken, at the 
 static int page_count;
 static unsigned launches;
 
+// `other` is a thread of this block, or NOBODY for one of another block.
 [[noreturn]] HOST_UNWATCHED static void complain_of_race(
     const Range& range, uintptr_t address, bool writes, int other, bool other_writes)
 {
-    char where[40] = "shared memory";
+    char where[40] = "shared memory", who[80] = "another block";
     if (range.parameter)
         snprintf(where, sizeof where, "parameter %d", range.parameter);
-    const dim3 &me = threads[current].index, &them = threads[other].index;
-    complain(
-        "in block (%u, %u, %u), thread (%u, %u, %u) %s byte %zu of %s, which thread (%u, %u, %u) %s, and no "
-        "__syncthreads() puts the two in order.",
-        blockIdx.x, blockIdx.y, blockIdx.z, me.x, me.y, me.z, writes ? "writes" : "reads",
-        static_cast<size_t>(address - range.begin), where, them.x, them.y, them.z, other_writes ? "wrote" : "read");
-}
-
-[[noreturn]] HOST_UNWATCHED static void complain_of_blocks(
-    const Range& range, uintptr_t address, bool writes, bool other_writes)
-{
+    if (other != NOBODY) {
+        const dim3& them = threads[other].index;
+        snprintf(who, sizeof who, "thread (%u, %u, %u)", them.x, them.y, them.z);
+    }
     const dim3& me = threads[current].index;
     complain(
-        "in block (%u, %u, %u), thread (%u, %u, %u) %s byte %zu of parameter %d, which another block %s, and blocks "
-        "have no order.",
-        blockIdx.x, blockIdx.y, blockIdx.z, me.x, me.y, me.z, writes ? "writes" : "reads",
-        static_cast<size_t>(address - range.begin), range.parameter, other_writes ? "wrote" : "read");
+        "in block (%u, %u, %u), thread (%u, %u, %u) %s byte %zu of %s, which %s %s, and %s.", blockIdx.x, blockIdx.y,
+        blockIdx.z, me.x, me.y, me.z, writes ? "writes" : "reads", static_cast<size_t>(address - range.begin), where,
+        who, other_writes ? "wrote" : "read",
+        other == NOBODY ? "blocks have no order" : "no __syncthreads() puts the two in order");
 }
 
 // Whether the running thread races with `other`, who did something in this stretch and in that step of its warp.
@@ -100,9 +94,9 @@ HOST_UNWATCHED static void use(Uses& uses, bool writes, const Range& range, uint
 {
     if (range.parameter) {
         if (another_block(uses.writing_block))
-            complain_of_blocks(range, address, writes, true);
+            complain_of_race(range, address, writes, NOBODY, true);
         if (writes && another_block(uses.reading_block))
-            complain_of_blocks(range, address, writes, false);
+            complain_of_race(range, address, writes, NOBODY, false);
         unsigned& turn = writes ? uses.writing_block : uses.reading_block;
         turn = another_block(turn) ? MANY : block + 1;
     }

@@ -6,32 +6,34 @@
 //     clock[2]  how many steps of training in all
 #include "device.cuh"
 
-// Add to dw the gradient of a weight's penalty l1 Σ |w| + l2 Σ w²; |w| has no slope at 0, where 0 is taken.  Each block
-// leaves its part of the penalty.
-extern "C" __global__ void __launch_bounds__(256) penalise(
-    const T* w, T* dw, long long n, double l1, double l2, double* parts)
-{
-    double penalty = 0;
-    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) {
-        const T w_i = w[i];
-        const double magnitude = fabs(static_cast<double>(w_i));
-        penalty += l1 * magnitude + l2 * magnitude * magnitude;
-        dw[i] += T(l1) * T((w_i > 0) - (w_i < 0)) + T(2 * l2) * w_i;
-    }
-    penalty = block_sum<256>(penalty);
-    if (threadIdx.x == 0)
-        parts[blockIdx.x] = penalty;
-}
-
-// Each block leaves its part of Σ x².
-extern "C" __global__ void __launch_bounds__(256) squares(const T* x, long long n, double* parts)
+// Σ f(i) for i < n, a part from each block of 256 threads.
+template <class Function>
+__device__ void sum_in_parts(long long n, double* parts, Function f)
 {
     double sum = 0;
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL)
-        sum += static_cast<double>(x[i]) * x[i];
+        sum += f(i);
     sum = block_sum<256>(sum);
     if (threadIdx.x == 0)
         parts[blockIdx.x] = sum;
+}
+
+// The parts of a weight's penalty l1 Σ |w| + l2 Σ w²; its gradient is added to dw.  |w| has no slope at 0: 0 is taken.
+extern "C" __global__ void __launch_bounds__(256) penalise(
+    const T* w, T* dw, long long n, double l1, double l2, double* parts)
+{
+    sum_in_parts(n, parts, [=](long long i) {
+        const T w_i = w[i];
+        const double magnitude = fabs(static_cast<double>(w_i));
+        dw[i] += T(l1) * T((w_i > 0) - (w_i < 0)) + T(2 * l2) * w_i;
+        return l1 * magnitude + l2 * magnitude * magnitude;
+    });
+}
+
+// The parts of Σ x².
+extern "C" __global__ void __launch_bounds__(256) squares(const T* x, long long n, double* parts)
+{
+    sum_in_parts(n, parts, [=](long long i) { return static_cast<double>(x[i]) * x[i]; });
 }
 
 // Scale x to a length of at most `norm`, where the parts of Σ x² are known; what is NaN stays so.

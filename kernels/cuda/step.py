@@ -11,11 +11,10 @@ import numpy as np
 from .arrays import contiguous
 from .gemm import width
 from .launcher import CTYPES, Source, blocks, ctype
-from .launches import MOST_BLOCKS_Y
+from .launches import MOST_BLOCKS_Y, THREADS, over_elements
 
 Array = Any
 
-THREADS = 256
 ELEMENTS_PER_PART, MOST_PARTS = 4096, 128  # of a sum over a weight
 DTYPES = frozenset(CTYPES)  # of data that `begin` takes
 
@@ -64,20 +63,16 @@ def shorten(x: Array, norm: float, parts: Array) -> None:
 
     `parts` is scratch memory of at least `parts_of(x)` float64.
     """
-    count, defines = parts_of(x), {"T": ctype(x.dtype)}
-    _SOURCE.launch("squares", count, THREADS, x, np.int64(x.size), parts, defines=defines)
-    _SOURCE.launch(
-        "shorten", blocks(x.size, THREADS), THREADS, x, np.int64(x.size), parts, np.int32(count), np.float64(norm),
-        defines=defines,
-    )
+    if not x.size:
+        return
+    count = parts_of(x)
+    _SOURCE.launch("squares", count, THREADS, x, np.int64(x.size), parts, defines={"T": ctype(x.dtype)})
+    over_elements(_SOURCE, "shorten", (x,), parts, np.int32(count), np.float64(norm), per_thread=1)
 
 
 def clip(x: Array, limit: float) -> None:
     """x ← min(max(x, -limit), limit) in place; NaN stays NaN."""
-    _SOURCE.launch(
-        "clip", blocks(x.size, THREADS), THREADS, x, np.int64(x.size), x.dtype.type(limit),
-        defines={"T": ctype(x.dtype)},
-    )
+    over_elements(_SOURCE, "clip", (x,), x.dtype.type(limit), per_thread=1)
 
 
 def finish(
@@ -98,17 +93,12 @@ def finish(
 def affine(x: Array, scale: float, offset: float, out: Array) -> Array:
     """out = x · scale + offset; `out` may be x."""
     number = x.dtype.type
-    _SOURCE.launch(
-        "affine", blocks(max(x.size, 1), THREADS), THREADS, contiguous(x), out, np.int64(x.size), number(scale),
-        number(offset), defines={"T": ctype(x.dtype)},
-    )
+    over_elements(_SOURCE, "affine", (contiguous(x), out), number(scale), number(offset), per_thread=1)
     return out
 
 
 def follow(average: Array, value: Array, momentum: float) -> None:
     """average ← momentum · average + (1 - momentum) · value, in place."""
     number = average.dtype.type
-    _SOURCE.launch(
-        "follow", blocks(average.size, THREADS), THREADS, average, contiguous(value), np.int64(average.size),
-        number(momentum), number(1 - momentum), defines={"T": ctype(average.dtype)},
-    )
+    arrays = average, contiguous(value)
+    over_elements(_SOURCE, "follow", arrays, number(momentum), number(1 - momentum), per_thread=1)

@@ -7,7 +7,7 @@ run goes on as if it had never stopped.
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +146,7 @@ def predict(model: "Sequential", x: Any, batch_size: int | None = None) -> Array
     while start < len(x):
         rows = np.arange(start, min(start + batch_size, len(x)))
         try:
-            with model.room_for("the prediction of one example") if len(rows) == 1 else nullcontext():
+            with model.room_for("the prediction of one example"):
                 result[rows] = model.forward(images.gather(rows), training=False)
         except MemoryError:
             if len(rows) == 1:

@@ -32,8 +32,12 @@ class Snapshot:
         self._parameters = [parameter.value for layer in model.layers for parameter in layer.parameters]
         self._values = [value.copy() for value in self._parameters]
         self._state = {name: tensor.copy() for name, tensor in model.optimizer.state_tensors().items()}
-        self._iterations = 0
-        self.take()
+        self._iterations = model.optimizer.iterations
+
+    def _follow(self) -> None:
+        """Begin anew if a callback has changed the model since the step before."""
+        if not self.fits():
+            self._begin()
 
     def fits(self) -> bool:
         """Whether the model has the parameters and the optimizer that it had; not if a layer was frozen, say."""
@@ -56,8 +60,7 @@ class Snapshot:
 
     def check(self, loss: float, epoch: int, step: int) -> None:
         """Accept the loss of a step (both count from 0), or go back and raise DivergedError."""
-        if not self.fits():  # a callback did that after the step before
-            self._begin()
+        self._follow()
         if math.isfinite(loss):
             if step % STEPS_BETWEEN_SNAPSHOTS == 0:
                 self.take()
@@ -71,8 +74,7 @@ class Snapshot:
 
     def check_weights(self, epoch: int) -> None:
         """After an epoch: accept the weights, or go back and raise DivergedError; no later loss would tell."""
-        if not self.fits():
-            self._begin()
+        self._follow()
         if not self.all_finite():
             self._give_up(f"The last step of epoch {epoch + 1} made weights infinite or NaN")
 

@@ -166,7 +166,7 @@ class GraphedSteps:
             self._snapshot.restore()
 
     def fits(self) -> bool:
-        return self._snapshot.fits() and self.possible(self._model) and _kept_by_graphs(self._model) == self._kept
+        return self.possible(self._model) and _kept_by_graphs(self._model) == self._kept
 
     def begin(self, epoch: int, order: Array) -> None:
         model, now = self._model, self._now
